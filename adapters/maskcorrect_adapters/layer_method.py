@@ -1,0 +1,159 @@
+"""What native methods that read one layer's feature maps share: observing, coarse maps, rendering in blocks."""
+
+import contextlib
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from maskcorrect_plugin.attribution import AttributionMethod, Observation
+from maskcorrect_plugin.checks import check_candidates, check_inputs, check_target
+from maskcorrect_plugin.errors import LayerError
+from maskcorrect_plugin.functional import spatial_size
+from maskcorrect_plugin.inference import PassEngine, evaluation_mode
+from maskcorrect_plugin.layers import check_feature_maps, find_target_layer, get_layer, layer_name
+
+
+class FeatureMaps(Observation):
+    """The feature maps of one layer in one forward.
+
+    Attributes:
+        maps: Tensor (N,C,h,w), detached, a copy: an in-place ReLU after the layer must not change it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._maps: Tensor | None = None
+
+    @property
+    def maps(self) -> Tensor:
+        """The feature maps.
+
+        Raises:
+            LayerError: the forward never ran the layer.
+        """
+        if self._maps is None:
+            raise LayerError(f"target_layer {self.name!r} did not run in the model's forward; choose a layer that does")
+        return self._maps
+
+    def record(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
+        """Forward hook on the layer."""
+        self._maps = check_feature_maps(self.name, output).detach().clone()
+
+    def select(self, rows: Tensor) -> "FeatureMaps":
+        """The same for some of the images only."""
+        return self._with(self.maps[rows])
+
+    def join(self, others: list[Any]) -> "FeatureMaps":
+        """This observation followed by those of further batches."""
+        return self._with(torch.cat([self.maps, *(other.maps for other in others)]))
+
+    def _with(self, maps: Tensor) -> "FeatureMaps":
+        chosen = FeatureMaps(self.name)
+        chosen._maps = maps
+        return chosen
+
+
+@contextlib.contextmanager
+def recorded(layer: nn.Module, name: str) -> Iterator[FeatureMaps]:
+    """Records a layer's output while it is open; the hook is gone afterwards."""
+    observation = FeatureMaps(name)
+    handle = layer.register_forward_hook(observation.record)
+    try:
+        yield observation
+    finally:
+        handle.remove()
+
+
+class LayerMethod(AttributionMethod):
+    """A method whose map is a weighted sum of one layer's feature maps, so that it is made at the layer's resolution
+    first.
+
+    Args:
+        model: The classifier.
+        target_layer: A module or its name; None finds it at the first call, which costs one extra forward of one image.
+    """
+
+    def __init__(self, model: nn.Module, target_layer: str | nn.Module | None = None) -> None:
+        super().__init__(model)
+        self._layer = None if target_layer is None else get_layer(model, target_layer)
+        self.engine = PassEngine(model)
+
+    def use_engine(self, engine: PassEngine) -> None:
+        """Runs forwards on the corrector's engine."""
+        self.engine = engine
+
+    @property
+    def target_layer(self) -> str | None:
+        """Name of the target layer; None until it is found."""
+        return None if self._layer is None else layer_name(self.model, self._layer)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The method's name and its target layer."""
+        return {**super().settings, "target_layer": self.target_layer}
+
+    def layer(self, inputs: Tensor) -> nn.Module:
+        """The target layer, found from the size of these inputs if it was not given."""
+        if self._layer is None:
+            self._layer = get_layer(self.model, find_target_layer(self.model, inputs))
+        return self._layer
+
+    @contextlib.contextmanager
+    def observe(self, inputs: Tensor) -> Iterator[FeatureMaps]:
+        """Keeps the target layer's output."""
+        layer = self.layer(inputs)
+        with recorded(layer, layer_name(self.model, layer)) as observation:
+            yield observation
+
+    @abstractmethod
+    def coarse_candidates(self, inputs: Tensor, candidates: Tensor, observation: FeatureMaps) -> Tensor:
+        """Weighted sums of the feature maps, before ReLU, upsampling and scaling: (N,K,h,w).
+
+        They are small and hold everything that thresholds and views need, so they are what is worth keeping.
+        """
+
+    @abstractmethod
+    def render(self, coarse: Tensor, size: tuple[int, int]) -> Tensor:
+        """Coarse maps (N,K,h,w) to maps (N,K,H,W) in [0, 1]."""
+
+    def attribute(self, inputs: Tensor, target: int | Tensor) -> Tensor:
+        """The map of one class for each image, (N,1,H,W)."""
+        check_inputs(inputs)
+        classes = check_target(target, len(inputs))
+        return self.attribute_candidates(inputs, classes.unsqueeze(1))
+
+    def attribute_candidates(
+        self, inputs: Tensor, candidates: Tensor, observation: Observation | None = None
+    ) -> Tensor:
+        """The maps of several classes of each image, (N,K,H,W), by one set of forwards."""
+        blocks = self.stream_candidates(inputs, candidates, observation, block=candidates.shape[-1])
+        return torch.cat(list(blocks), dim=1)
+
+    def stream_candidates(
+        self, inputs: Tensor, candidates: Tensor, observation: Observation | None = None, block: int = 8
+    ) -> Iterator[Tensor]:
+        """The same in blocks of candidates; the forwards run once, before the first block."""
+        device = inputs.device
+        with evaluation_mode(self.model):
+            if not isinstance(observation, FeatureMaps):
+                check_inputs(inputs)
+                candidates = check_candidates(candidates, len(inputs))
+                inputs = self.engine.place(inputs)
+                observation = self._observe_forward(inputs)
+            coarse = self.coarse_candidates(inputs, candidates.to(inputs.device), observation)
+        for columns in torch.split(coarse, block, dim=1):
+            yield self.render(columns, spatial_size(inputs)).to(device)
+
+    def _observe_forward(self, inputs: Tensor) -> FeatureMaps:
+        """Runs the forward that nobody else ran."""
+
+        def attempt(start: int, stop: int) -> FeatureMaps:
+            with self.observe(inputs) as observation:
+                self.engine.scores(inputs[start:stop])
+            return observation
+
+        first, *others = (seen for _, _, seen in self.engine.chunks(len(inputs), inputs.device, attempt))
+        return first.join(others) if others else first

@@ -1,0 +1,54 @@
+"""The native backend: Score-CAM and CAM, written for the corrector."""
+
+from typing import Any, ClassVar
+
+from torch import nn
+
+from maskcorrect_plugin.attribution import AttributionBackend, AttributionMethod, MethodInfo
+from maskcorrect_plugin.checks import check_choice
+
+_INFOS = {
+    "ScoreCAM": MethodInfo(
+        "ScoreCAM",
+        "weights each channel by what the model says to the image masked with it (Wang et al. 2020)",
+        forwards="C",
+    ),
+    "CAM": MethodInfo(
+        "CAM",
+        "weights each channel by the linear head, closed form; needs global average pooling (Zhou et al. 2016)",
+        forwards="0",
+    ),
+}
+
+
+class NativeBackend(AttributionBackend):
+    """Methods of this package's own."""
+
+    name: ClassVar[str] = "native"
+
+    def methods(self) -> tuple[str, ...]:
+        """``ScoreCAM`` and ``CAM``."""
+        return tuple(_INFOS)
+
+    def info(self, method: str) -> MethodInfo:
+        """What is known of a method without making it."""
+        return _INFOS[check_choice("method", method, tuple(_INFOS))]
+
+    def create(
+        self, method: str, model: nn.Module, target_layer: str | nn.Module | None = None, **options: Any
+    ) -> AttributionMethod:
+        """Binds ``ScoreCAM`` or ``CAM`` to a model; the options are those of `ScoreCAMMethod` and `CAMMethod`."""
+        check_choice("method", method, tuple(_INFOS))
+        if method == "CAM":
+            from .cam import CAMMethod
+
+            return CAMMethod(model, target_layer, **options)
+        from .score_cam import ScoreCAMMethod  # imports captum
+
+        return ScoreCAMMethod(model, target_layer, **options)
+
+    def adopt(self, obj: Any, model: nn.Module) -> AttributionMethod | None:
+        """Wraps a user's own `maskcorrect_plugin.ScoreCAM` object."""
+        from .score_cam import ScoreCAM, adopt_score_cam
+
+        return adopt_score_cam(obj, model) if isinstance(obj, ScoreCAM) else None

@@ -1,0 +1,85 @@
+"""Score-CAM's masked passes: one set for all classes and all images of a batch, in full batches.
+
+Every (image, live channel) pair is one item. Masks are upsampled and multiplied batch by batch, so that memory does
+not grow with the number of channels, and nothing waits for the device between two batches.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from maskcorrect_plugin.errors import ModelOutputError
+from maskcorrect_plugin.inference import PassEngine
+
+from .presets import Preset
+
+Batch = Callable[[Tensor, Tensor], tuple[Any, ...]]
+"""Makes the arguments of one forward from image rows (b,) and masks-to-be (b,h,w)."""
+
+
+def live_channels(activations: Tensor) -> Tensor:
+    """Which channels are not constant: (N,C,h,w) to (N,C) bool. Constant ones have no mask to make."""
+    return activations.amax(dim=(-2, -1)) > activations.amin(dim=(-2, -1))
+
+
+def channel_weights(
+    engine: PassEngine,
+    activations: Tensor,
+    candidates: Tensor | None,
+    preset: Preset,
+    make_batch: Batch,
+    *,
+    show_progress: bool = False,
+) -> Tensor:
+    """Weights ``alpha`` of every channel for every candidate.
+
+    Args:
+        engine: Runs the forwards.
+        activations: Tensor (N,C,h,w).
+        candidates: Tensor (N,K) int64; None for a model with a single score per image.
+        preset: The definition of Score-CAM.
+        make_batch: Makes the arguments of one forward from image rows (b,) and channels (b,h,w).
+        show_progress: Show a progress bar.
+
+    Returns:
+        Tensor (N,C,K) in at least float32.
+    """
+    live = live_channels(activations)
+    items = live.nonzero()  # the only wait for the device before the end
+    if preset.counts_dead:
+        activations, items = _with_zero_channel(activations, live, items)
+    count, channels = activations.shape[:2]
+    top_k = 1 if candidates is None else candidates.shape[1]
+    scores = torch.zeros(count, channels, top_k, device=activations.device)
+    rows, columns = items.unbind(dim=1)
+
+    def batch(start: int, stop: int) -> tuple[Any, ...]:
+        image = rows[start:stop]
+        return make_batch(image, activations[image, columns[start:stop]])
+
+    with tqdm(total=len(items), desc="Score-CAM", unit="pass", disable=not show_progress, leave=False) as bar:
+        for start, stop, output in engine.run(len(items), activations.device, batch):
+            values = output if preset.use_logits or candidates is None else engine.probs(output)
+            image = rows[start:stop]
+            picked = values if candidates is None else values.gather(1, candidates[image])
+            scores = scores.to(picked.dtype)  # float64 for float64 models
+            scores[image, columns[start:stop]] = picked
+            bar.update(stop - start)
+    if not bool(torch.isfinite(scores).all()):
+        raise ModelOutputError(
+            "the model gave NaN or infinite scores for masked inputs; in half precision try bfloat16"
+        )
+    if preset.counts_dead:
+        scores = torch.where(live.unsqueeze(-1), scores[:, :-1], scores[:, -1:])
+    return preset.weights(scores, live)
+
+
+def _with_zero_channel(activations: Tensor, live: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+    """One more channel, all zero, that stands for all dead ones of an image: their masks, too, are zero."""
+    zero = torch.zeros_like(activations[:, :1])
+    dead = (~live).any(dim=1).nonzero()
+    extra = torch.cat([dead, torch.full_like(dead, activations.shape[1])], dim=1)
+    return torch.cat([activations, zero], dim=1), torch.cat([items, extra])

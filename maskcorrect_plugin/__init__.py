@@ -1,0 +1,63 @@
+"""Correct a CNN's class probabilities with its own explanations: mask, ask again, add. No retraining.
+
+The public names are loaded when first used, so that ``import maskcorrect_plugin`` costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from maskcorrect_adapters.score_cam import ScoreCAM as ScoreCAM
+
+    from .attribution import AttributionBackend as AttributionBackend
+    from .attribution import AttributionMethod as AttributionMethod
+    from .attribution import MethodInfo as MethodInfo
+    from .attribution import Observation as Observation
+    from .correction import CorrectionResult as CorrectionResult
+    from .correction import ProbabilityCorrector as ProbabilityCorrector
+    from .layers import find_target_layer as find_target_layer
+    from .models import LoadedModel as LoadedModel
+    from .models import load_model as load_model
+    from .registry import create_attribution as create_attribution
+    from .registry import list_attributions as list_attributions
+    from .registry import list_backends as list_backends
+    from .registry import register_backend as register_backend
+    from .views import CropView as CropView
+    from .views import MaskView as MaskView
+    from .views import View as View
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "AttributionBackend": "maskcorrect_plugin.attribution",
+    "AttributionMethod": "maskcorrect_plugin.attribution",
+    "CorrectionResult": "maskcorrect_plugin.correction",
+    "CropView": "maskcorrect_plugin.views",
+    "LoadedModel": "maskcorrect_plugin.models",
+    "MaskView": "maskcorrect_plugin.views",
+    "MethodInfo": "maskcorrect_plugin.attribution",
+    "Observation": "maskcorrect_plugin.attribution",
+    "ProbabilityCorrector": "maskcorrect_plugin.correction",
+    "ScoreCAM": "maskcorrect_adapters.score_cam",
+    "View": "maskcorrect_plugin.views",
+    "create_attribution": "maskcorrect_plugin.registry",
+    "find_target_layer": "maskcorrect_plugin.layers",
+    "list_attributions": "maskcorrect_plugin.registry",
+    "list_backends": "maskcorrect_plugin.registry",
+    "load_model": "maskcorrect_plugin.models",
+    "register_backend": "maskcorrect_plugin.registry",
+}
+
+__all__ = sorted([*_HOMES, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__]

@@ -1,0 +1,169 @@
+"""The contract between the corrector and attribution backends.
+
+An `AttributionMethod` is one method bound to one model; an `AttributionBackend` is one library that makes them. What
+every method guarantees:
+
+- maps are (N,K,H,W) in [0, 1] at the inputs' resolution, detached, on the inputs' device, in at least float32;
+- a map that carries no information is constant; it is never NaN;
+- the maps of one image do not depend on the others in its batch;
+- the model is left as it was found, also when a forward raises: training flags, ``requires_grad``, ``param.grad``,
+hooks and
+  random state.
+
+`maskcorrect_plugin.testing.check_backend` checks all of it.
+"""
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from .checks import check_candidates
+from .inference import PassEngine
+
+
+class Observation:
+    """What a method keeps of a forward that somebody else runs. This one keeps nothing."""
+
+    def select(self, rows: Tensor) -> "Observation":
+        """The same for some of the images only.
+
+        Args:
+            rows: Indices (n,) int64 into the batch.
+        """
+        return self
+
+
+class AttributionMethod(ABC):
+    """One attribution method bound to one model."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What describes the method in records: plain values only (names, numbers, strings)."""
+        return {"method": type(self).__name__}
+
+    @abstractmethod
+    def attribute(self, inputs: Tensor, target: int | Tensor) -> Tensor:
+        """The map of one class for each image.
+
+        Args:
+            inputs: Tensor (N,C,H,W), normalised as the model expects.
+            target: One class for all images, or (N,) int64.
+
+        Returns:
+            Tensor (N,1,H,W) in [0, 1].
+        """
+
+    def observe(self, inputs: Tensor) -> AbstractContextManager[Observation]:
+        """Held open around one forward of the model that somebody else runs, to keep what the method needs of it.
+
+        The default keeps nothing, so that `attribute_candidates` runs its own forwards.
+
+        Args:
+            inputs: What that forward will get, (N,C,H,W): a method that has to find its layer does so from their size.
+        """
+        return contextlib.nullcontext(Observation())
+
+    def attribute_candidates(
+        self, inputs: Tensor, candidates: Tensor, observation: Observation | None = None
+    ) -> Tensor:
+        """The maps of several classes of each image; K calls of `attribute` unless a method knows better.
+
+        Args:
+            inputs: Tensor (N,C,H,W).
+            candidates: Tensor (N,K) int64.
+            observation: What `observe` kept of a forward of these very inputs; None runs what is needed.
+
+        Returns:
+            Tensor (N,K,H,W) in [0, 1].
+        """
+        candidates = check_candidates(candidates, len(inputs))
+        return torch.cat([self.attribute(inputs, column) for column in candidates.unbind(dim=1)], dim=1)
+
+    def stream_candidates(
+        self, inputs: Tensor, candidates: Tensor, observation: Observation | None = None, block: int = 8
+    ) -> Iterator[Tensor]:
+        """The maps of `attribute_candidates` in blocks of candidates, for callers that cannot hold all of them at once.
+
+        Methods whose work serves all classes override it, so that the work is done once and not once a block.
+
+        Args:
+            inputs: Tensor (N,C,H,W).
+            candidates: Tensor (N,K) int64.
+            observation: As in `attribute_candidates`.
+            block: Candidates per block.
+
+        Yields:
+            Tensors (N,k,H,W) with k <= `block`, in the order of the candidates.
+        """
+        for columns in torch.split(candidates, block, dim=1):
+            yield self.attribute_candidates(inputs, columns, observation)
+
+    def use_engine(self, engine: PassEngine) -> None:  # noqa: B027  (an optional hook, deliberately not abstract)
+        """Offers the corrector's pass engine (batch size, precision, output kind) to methods that run many forwards."""
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """What is known of a method without making it.
+
+    Attributes:
+        name: The method's name within its backend.
+        summary: One line: what it computes, with its source.
+        class_aware: False where the map ignores the class, so that all candidates share it.
+        forwards: Forwards per image for K candidates, as text (``"C"``: one per live channel; the forward that finds
+            the candidates is not counted).
+        backwards: Backward passes per image for K candidates, as text.
+    """
+
+    name: str
+    summary: str = ""
+    class_aware: bool = True
+    forwards: str = "?"
+    backwards: str = "0"
+
+
+class AttributionBackend(ABC):
+    """One library of attribution methods. Loaded by name from an entry point of group ``maskcorrect_plugin.backends``.
+
+    Importing the class must not import the library: the names are listed also where the library is missing.
+    """
+
+    name: ClassVar[str]
+    library: ClassVar[str | None] = None
+    """Import name of the library behind it; None when there is none to install."""
+    install: ClassVar[str | None] = None
+    """The command that installs the library."""
+
+    @abstractmethod
+    def methods(self) -> tuple[str, ...]:
+        """Names of the methods, under the library's own class names."""
+
+    @abstractmethod
+    def create(
+        self, method: str, model: nn.Module, target_layer: str | nn.Module | None = None, **options: Any
+    ) -> AttributionMethod:
+        """Binds a method to a model.
+
+        Args:
+            method: One of `methods`.
+            model: A classifier.
+            target_layer: A module or its name; None finds it at the first call.
+            **options: The library's own options.
+        """
+
+    def adopt(self, obj: Any, model: nn.Module) -> AttributionMethod | None:
+        """Wraps the library's own object; None if it is not one of this library's."""
+        return None
+
+    def info(self, method: str) -> MethodInfo:
+        """What is known of a method without making it."""
+        return MethodInfo(method)

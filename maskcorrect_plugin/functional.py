@@ -1,0 +1,212 @@
+"""The method as pure tensor mathematics (Maeng and Baek, "CNN-based Class Probability Correction using Mask-image").
+
+Words: ``N`` images, ``M`` classes, ``K`` candidates. ``probs`` is ``Y`` of the paper, ``masked_probs`` are the
+``P_k = f(M_k)``, ``correction`` is ``R``. Nothing here runs a model, keeps state or moves data between devices.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .checks import check_choice, check_int, check_number
+from .errors import ArgumentError
+
+WEIGHTS = ("probs", "uniform")
+VOTES = ("distribution", "diagonal")
+
+GAP_RANK = 5
+"""The paper's gap is between the first and the fifth probability."""
+
+
+def scale_maps(maps: Tensor, *, floor: bool = True) -> Tensor:
+    """Min-max scales each map to [0, 1].
+
+    A map without information (max == min, or not finite) becomes all zeros, never NaN; `is_flat` finds it afterwards.
+
+    Args:
+        maps: Tensor (..., H, W) of any finite range.
+        floor: Subtract each map's minimum first. Without it, maps are only divided by their maximum.
+
+    Returns:
+        Tensor of the same shape, in at least float32.
+
+    Example:
+        >>> scale_maps(torch.tensor([[1.0, 3.0], [2.0, 5.0]]))
+        tensor([[0.0000, 0.5000],
+                [0.2500, 1.0000]])
+    """
+    maps = at_least_float32(maps)
+    low = maps.amin(dim=(-2, -1), keepdim=True) if floor else torch.zeros_like(maps[..., :1, :1])
+    high = maps.amax(dim=(-2, -1), keepdim=True)
+    span = high - low
+    usable = torch.isfinite(span) & (span > 0)
+    scaled = (maps - low) / torch.where(usable, span, 1)
+    return torch.where(usable, scaled, 0)
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Half-precision tensors as float32; float32 and float64 as they are."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
+def spatial_size(images: Tensor) -> tuple[int, int]:
+    """``(H, W)`` of a tensor (..., H, W)."""
+    return images.shape[-2], images.shape[-1]
+
+
+def upsample(maps: Tensor, size: tuple[int, int], *, align_corners: bool = False) -> Tensor:
+    """Bilinear interpolation of (B,C,h,w) to (B,C,H,W) in at least float32."""
+    maps = at_least_float32(maps)
+    if maps.shape[-2:] == size:
+        return maps
+    return F.interpolate(maps, size=size, mode="bilinear", align_corners=align_corners)
+
+
+def is_flat(maps: Tensor) -> Tensor:
+    """Which maps carry no information: constant, or holding NaN or infinite values.
+
+    Args:
+        maps: Tensor (..., H, W).
+
+    Returns:
+        Boolean tensor (...).
+    """
+    low, high = maps.amin(dim=(-2, -1)), maps.amax(dim=(-2, -1))
+    return ~(high > low) | ~torch.isfinite(high - low)
+
+
+def threshold_masks(maps: Tensor, threshold: float = 0.1) -> Tensor:
+    """Masks ``T_k``: values at or below the threshold become 0, the rest keep their value.
+
+    A flat map gives a mask of ones (neutral), so that it never blacks out an image.
+
+    Args:
+        maps: Tensor (..., H, W) in [0, 1].
+        threshold: In [0, 1).
+
+    Returns:
+        Tensor of the same shape in [0, 1].
+
+    Example:
+        >>> threshold_masks(torch.tensor([[0.0, 0.1], [0.2, 1.0]]), threshold=0.1)
+        tensor([[0.0000, 0.0000],
+                [0.2000, 1.0000]])
+    """
+    check_number("threshold", threshold, 0, 1)
+    masks = torch.where(maps > threshold, maps, 0)
+    return torch.where(is_flat(maps)[..., None, None], 1, masks)
+
+
+def masked_inputs(inputs: Tensor, masks: Tensor, background: Tensor | float = 0.0) -> Tensor:
+    """Masked inputs ``M = T * X + (1 - T) * B`` (the paper's Hadamard product when ``B`` is 0).
+
+    Args:
+        inputs: ``X``, tensor (B,C,H,W).
+        masks: ``T``, tensor (B,H,W) in [0, 1].
+        background: ``B``, a tensor that broadcasts with the inputs, or a number.
+
+    Returns:
+        Tensor (B,C,H,W).
+    """
+    masks = masks.unsqueeze(1)
+    if not isinstance(background, Tensor) and background == 0.0:
+        return inputs * masks
+    return inputs * masks + (1 - masks) * background
+
+
+def top_candidates(probs: Tensor, top_k: int) -> Tensor:
+    """The K most probable classes of each image, most probable first; the lower index first among equals.
+
+    Args:
+        probs: Tensor (N,M).
+        top_k: ``K`` from 1 to M.
+
+    Returns:
+        Tensor (N,K) int64.
+    """
+    check_int("top_k", top_k, 1, probs.shape[-1])
+    # A stable sort and not topk, whose choice among equal values depends on the device and the shape.
+    return torch.sort(probs, dim=-1, descending=True, stable=True).indices[..., :top_k]
+
+
+def probability_gap(probs: Tensor, rank: int = GAP_RANK) -> Tensor:
+    """Gap ``Y[c_1] - Y[c_r]`` between the most probable class and the one at `rank`.
+
+    With fewer than `rank` classes the last one takes its place: ``r = min(rank, M)``.
+
+    Args:
+        probs: Tensor (N,M).
+        rank: 2 or more.
+
+    Returns:
+        Tensor (N,) in [0, 1].
+
+    Example:
+        >>> probability_gap(torch.tensor([[0.5, 0.25, 0.25]]))
+        tensor([0.2500])
+    """
+    check_int("rank", rank, 2)
+    best = torch.topk(probs, min(rank, probs.shape[-1]), dim=-1).values
+    return best[..., 0] - best[..., -1]
+
+
+def candidate_weights(probs: Tensor, candidates: Tensor, weights: str = "probs") -> Tensor:
+    """The weight of each candidate in ``R``.
+
+    Args:
+        probs: ``Y``, tensor (N,M).
+        candidates: Tensor (N,K) int64.
+        weights: ``"probs"`` gives ``Y[c_k]`` (the paper), ``"uniform"`` gives ``1/K``.
+
+    Returns:
+        Tensor (N,K).
+    """
+    check_choice("weights", weights, WEIGHTS)
+    if weights == "probs":
+        return probs.gather(-1, candidates)
+    return torch.full(candidates.shape, 1.0 / max(1, candidates.shape[-1]), dtype=probs.dtype, device=probs.device)
+
+
+def correction_term(
+    weights: Tensor, masked_probs: Tensor, candidates: Tensor | None = None, vote: str = "distribution"
+) -> Tensor:
+    """The correction term ``R = sum_k w_k P_k``.
+
+    Args:
+        weights: ``w``, tensor (N,K).
+        masked_probs: ``P``, tensor (N,K,M): what the model says to each masked input.
+        candidates: Tensor (N,K) int64, needed by the diagonal vote only.
+        vote: ``"distribution"`` adds the whole of ``P_k`` (the paper); with ``"diagonal"`` only ``P_k[c_k]`` counts,
+            for class ``c_k``.
+
+    Returns:
+        Tensor (N,M). With no candidates it is zero, and the correction is the identity.
+
+    Example:
+        >>> correction_term(torch.tensor([[0.5, 0.25]]), torch.tensor([[[0.8, 0.2], [0.4, 0.6]]]))
+        tensor([[0.5000, 0.2500]])
+    """
+    check_choice("vote", vote, VOTES)
+    if vote == "distribution":
+        return torch.einsum("nk,nkm->nm", weights, masked_probs)
+    if candidates is None:
+        raise ArgumentError("candidates must be given when vote is 'diagonal'")
+    own = masked_probs.gather(-1, candidates.unsqueeze(-1)).squeeze(-1)
+    correction = masked_probs.new_zeros(masked_probs.shape[0], masked_probs.shape[-1])
+    return correction.scatter_add(-1, candidates, weights * own)
+
+
+def apply_correction(probs: Tensor, correction: Tensor) -> Tensor:
+    """Corrected probabilities: ``Y_hat = Y + R`` (eq. of the paper), divided by its sum.
+
+    For the paper's vote the sum is ``1 + sum_k Y[c_k]``. The division does not change the order of the classes.
+
+    Args:
+        probs: ``Y``, tensor (N,M), rows summing to 1.
+        correction: ``R``, tensor (N,M), non-negative.
+
+    Returns:
+        Tensor (N,M), rows summing to 1.
+    """
+    scores = probs + correction
+    return scores / scores.sum(dim=-1, keepdim=True)
