@@ -1,0 +1,135 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from maskcorrect_plugin.views import CropView, MaskView, View, black, blur, make_view
+
+
+def picture(count=2, size=(12, 16), seed=0):
+    return torch.randn(count, 3, *size, generator=torch.Generator().manual_seed(seed))
+
+
+def ramp(count=2, size=(12, 16)):
+    return torch.linspace(0, 1, size[0] * size[1]).reshape(1, *size).expand(count, -1, -1)
+
+
+def render(view, inputs, maps):
+    return view.render(inputs, maps, view.prepare(inputs))
+
+
+def test_mask_view_is_the_hadamard_product_with_the_thresholded_map():
+    inputs, maps = picture(), ramp()
+    expected = inputs * torch.where(maps > 0.3, maps, 0)[:, None]
+    assert torch.equal(render(MaskView(0.3), inputs, maps), expected)
+
+
+@pytest.mark.parametrize("fill", ["zero", "mean", "blur", "black", torch.full((1, 3, 1, 1), 0.5)])
+def test_fill_shows_where_the_mask_is_zero_and_not_where_it_is_one(fill):
+    inputs = picture()
+    maps = torch.zeros(2, 12, 16)
+    maps[:, :, 8:] = 1
+    view = MaskView(0.1, fill, mean=[0.5, 0.4, 0.3], std=[0.2, 0.2, 0.2])
+    shown = render(view, inputs, maps)
+    assert torch.equal(shown[..., 8:], inputs[..., 8:])
+    background = {
+        "zero": torch.zeros_like(inputs),
+        "mean": inputs.mean((-2, -1), keepdim=True).expand_as(inputs),
+        "blur": blur(inputs),
+        "black": torch.tensor([-2.5, -2.0, -1.5])[None, :, None, None].expand_as(inputs),
+    }[fill] if isinstance(fill, str) else fill.expand_as(inputs)  # fmt: skip
+    torch.testing.assert_close(shown[..., :8], background[..., :8])
+
+
+def test_black_is_pixel_value_zero_after_normalisation():
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    expected = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], dtype=torch.float64)
+    assert torch.equal(black(mean, std).flatten(), expected)
+
+
+def test_black_needs_the_normalisation():
+    with pytest.raises(ValueError, match="mean and std"):
+        MaskView(0.1, "black")
+
+
+def test_blur_keeps_the_mean_of_a_constant_and_removes_detail():
+    constant = torch.full((1, 3, 20, 30), 0.7)
+    torch.testing.assert_close(blur(constant), constant)
+    noisy = picture(size=(20, 30))
+    assert blur(noisy).std() < 0.5 * noisy.std()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (2, 2), (3, 40)])
+def test_blur_works_on_images_of_any_size(size):
+    assert blur(picture(size=size)).shape == (2, 3, *size)
+
+
+@pytest.mark.parametrize("view", [MaskView(0.2), MaskView(0.2, "mean"), CropView(0.2)])
+def test_a_flat_map_shows_the_image_unchanged(view):
+    inputs = picture()
+    torch.testing.assert_close(render(view, inputs, torch.zeros(2, 12, 16)), inputs, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.5])
+def test_crop_equals_slicing_and_interpolating(threshold):
+    inputs = picture(1, (12, 16))
+    maps = torch.zeros(1, 12, 16)
+    maps[0, 3:8, 5:13] = torch.linspace(0.6, 1, 40).reshape(5, 8)
+    view = CropView(threshold, margin=0.25)
+    # The box is rows 3..8 and columns 5..13; a quarter of 5 rounds to 1, of 8 to 2.
+    assert view.boxes(maps).tolist() == [[2, 9, 3, 15]]
+    expected = F.interpolate(inputs[:, :, 2:9, 3:15], size=(12, 16), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(render(view, inputs, maps), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_crop_margin_stops_at_the_border():
+    maps = torch.zeros(1, 10, 10)
+    maps[0, 0, 9] = 1.0
+    assert CropView(0.1, margin=1.0).boxes(maps).tolist() == [[0, 2, 8, 10]]
+
+
+def test_each_image_has_its_own_box():
+    inputs, maps = picture(2), torch.zeros(2, 12, 16)
+    maps[0, :4, :4] = 1
+    maps[1, 6:, 8:] = 1
+    both = render(CropView(0.1), inputs, maps)
+    alone = torch.cat([render(CropView(0.1), inputs[i : i + 1], maps[i : i + 1]) for i in range(2)])
+    assert torch.equal(both, alone)
+
+
+def test_make_view_by_name_and_by_object():
+    mine = CropView(0.4)
+    assert make_view(mine) is mine
+    assert isinstance(make_view("mask", 0.3), MaskView) and make_view("crop", 0.3).threshold == 0.3
+    with pytest.raises(ValueError, match=r"view must be one of 'mask', 'crop'; got 'zoom'"):
+        make_view("zoom")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"fill": "blurr"}, "fill must be one of .* did you mean 'blur'"),
+        ({"fill": torch.ones(3, dtype=torch.int64)}, "fill must be a floating-point tensor"),
+        ({"fill": torch.full((1,), float("nan"))}, "fill must be finite"),
+        ({"fill": "black", "mean": [0.5], "std": [0.0]}, "std above 0"),
+        ({"threshold": 1.0}, "threshold"),
+    ],
+)
+def test_wrong_settings_are_refused(arguments, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        MaskView(**arguments)
+
+
+def test_a_fill_that_does_not_fit_the_images_is_named():
+    with pytest.raises(ValueError, match=r"fill must broadcast to inputs \(2, 3, 12, 16\), got \(1, 4, 1, 1\)"):
+        MaskView(0.1, torch.ones(1, 4, 1, 1)).prepare(picture())
+
+
+def test_a_view_of_ones_own_needs_only_render():
+    class Flip(View):
+        name = "flip"
+
+        def render(self, inputs, maps, prepared=None):
+            return inputs.flip(-1)
+
+    inputs = picture()
+    assert torch.equal(render(Flip(), inputs, ramp()), inputs.flip(-1))
