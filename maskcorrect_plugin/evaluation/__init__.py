@@ -1,0 +1,1 @@
+"""What correction does to the predictions over a data set."""
