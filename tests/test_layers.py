@@ -37,19 +37,14 @@ def test_finds_the_last_feature_map_of_every_family(name):
     assert find_target_layer(model, image) == TORCHVISION[name]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "size", "layer"),
-    [("tf_efficientnet_b8", 672, "bn2"), ("resnest269e", 416, "layer4")],
-)
-def test_finds_it_in_the_large_timm_networks(name, size, layer):
+@pytest.mark.parametrize(("name", "layer"), [("tf_efficientnet_b8", "bn2"), ("resnest269e", "layer4")])
+def test_finds_it_in_the_large_timm_networks(name, layer):
     timm = pytest.importorskip("timm")
-    model = timm.create_model(name, pretrained=False)
-    found = find_target_layer(model, torch.zeros(1, 3, size, size))
-    assert found == layer
+    with torch.device("meta"):
+        model = timm.create_model(name, pretrained=False)
+    assert find_target_layer(model, torch.zeros(1, 3, 224, 224, device="meta")) == layer
 
 
-@pytest.mark.slow
 def test_finds_it_in_resnet152():
     assert find_target_layer(build("resnet152"), torch.zeros(1, 3, 224, 224, device="meta")) == "layer4"
 

@@ -1,6 +1,7 @@
 """The method on real networks and real photographs, where they are at hand."""
 
 import csv
+import os
 
 import pytest
 import reference
@@ -11,7 +12,8 @@ from maskcorrect_plugin import ProbabilityCorrector, create_attribution, load_mo
 from maskcorrect_plugin.images import read_image
 
 WEIGHTS = {"squeezenet1_1": "squeezenet1_1.pt", "mobilenet_v2": "mobilenet_v2.safetensors"}
-PHOTOS = 5
+PHOTOS = int(os.environ.get("MASKCORRECT_PHOTOS", "2"))
+"""How many photos the float64 loop does; each takes about a minute on two cores."""
 
 
 @pytest.fixture(scope="module", params=WEIGHTS)

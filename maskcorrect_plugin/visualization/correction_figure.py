@@ -1,0 +1,253 @@
+"""The figure of one corrected image: input, what the network used, what it was shown again, before and after."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from maskcorrect_plugin.functional import GAP_RANK
+
+from .correction_case import Candidate, Case, number
+from .palette import (
+    COLORS,
+    EDGE,
+    FRAME,
+    LARGE,
+    LINE,
+    MUTED,
+    NORMAL,
+    PAGE_WIDTH,
+    SMALL,
+    add_axes,
+    add_text,
+    draw_key,
+    new_figure,
+    text_width,
+    wrap,
+)
+from .pictures import Pixels, overlay
+
+WIDTHS = {0: 5.2, 1: 5.2, 3: 5.8}
+"""Inches, by the number of candidates, where the page's width is too much."""
+ONE_ROW, PER_ROW = 6, 5
+"""Up to so many candidates stand side by side; more of them take two rows of so many."""
+INPUT = 1.75
+"""Inches: width of the input."""
+PITCH, BAR = (0.29, 0.42), 0.115
+"""Inches from class to class among the bars, at least and at most, and the thickness of one bar."""
+GAP, SIDE = 0.08, 0.2
+"""Inches between panels, and for the words beside a row of panels."""
+SCALE = 0.1
+"""The longest bar that the scale has room for is at least this probability."""
+CHIP = 0.85
+"""Inches at the right of the heading for the word that says how it ended."""
+TALLEST = 1.3
+"""Height of a panel against its width, at most; a taller image is drawn narrower."""
+
+
+class Layout:
+    """Where everything stands, in inches from the upper left corner, so that nothing can overlap.
+
+    On top the input and the bars, below them the candidates. With one or two candidates, map and view stand side by
+    side; with more, the view stands below the map.
+
+    Attributes:
+        width: Of the figure.
+        cell: Width of a column of panels.
+        panel: Width and height of a picture in such a column.
+        picture: Left, top, width, height of the input.
+        bars: Left and top of the bars with their names; they reach to the right edge. Their key is above.
+        pitch: From class to class among the bars.
+        names: Of the candidates, broken into lines.
+        true: The name of the true class, broken into lines; empty where it is not known.
+        maps: Left and top of each candidate's map.
+        step: From the upper left corner of a map to that of its view: right, down.
+        title: The heading, broken into lines.
+        footer: Top of the line below everything.
+    """
+
+    def __init__(self, case: Case, title: str | None) -> None:
+        count = len(case.candidates)
+        views = any(candidate.view is not None for candidate in case.candidates)
+        aspect = case.picture.shape[0] / case.picture.shape[1]
+        self.width = WIDTHS.get(count, PAGE_WIDTH)
+        self.title = wrap(title or _default_title(case), self.width - 2 * EDGE - CHIP, LARGE, 2, "bold")
+        side_by_side = views and count <= 2
+        per_row = max(count, 1) if count <= ONE_ROW else PER_ROW
+        rows = -(-count // per_row)
+        each = 2 if side_by_side else 1
+        self.cell = (self.width - 2 * EDGE - SIDE + GAP) / (per_row * each) - GAP
+        self.panel = _fitted(self.cell, aspect)
+        self.step = (self.cell + GAP, 0.0) if side_by_side else (0.0, self.panel[1] + GAP)
+
+        self.names = [wrap(case.names[candidate.index], self.cell, NORMAL) for candidate in case.candidates]
+        caption = (max((name.count("\n") for name in self.names), default=0) + 2) * NORMAL * LINE + 0.06
+        below = caption + self.panel[1] + (self.step[1] if views else 0) + 2 * NORMAL * LINE
+        heading = EDGE + (self.title.count("\n") + 1) * LARGE * LINE + NORMAL * LINE + 0.12
+        input_size = _fitted(INPUT, aspect)
+        self.picture = (EDGE + (INPUT - input_size[0]) / 2, heading, *input_size)
+        self.true = wrap(f"true class: {case.names[case.label]}", INPUT, NORMAL) if case.label is not None else ""
+        classes = len(case.bar_classes())
+        self.pitch = min(max(input_size[1] / classes, PITCH[0]), PITCH[1])
+        self.bars = (EDGE + INPUT + 0.2, heading)
+        under = (self.true.count("\n") + 1) * NORMAL * LINE + 0.05 if self.true else 0
+        start = heading + max(input_size[1] + under, classes * self.pitch) + 0.14
+        self.maps = [
+            (EDGE + SIDE + k % per_row * each * (self.cell + GAP), start + k // per_row * below + caption)
+            for k in range(count)
+        ]
+        self.footer = start + rows * below
+
+
+def _fitted(cell: float, aspect: float) -> tuple[float, float]:
+    """Width and height of a picture in a column of that width; `aspect` is height / width."""
+    return (cell, cell * aspect) if aspect <= TALLEST else (cell * TALLEST / aspect, cell * TALLEST)
+
+
+def correction_figure(case: Case, title: str | None) -> Figure:
+    """Draws a `Case`. The caller holds `palette.styled`."""
+    layout = Layout(case, title)
+    figure = new_figure(layout.width, layout.footer + 2 * SMALL * LINE)
+    _draw_heading(figure, case, layout)
+    _draw_input(figure, case, layout)
+    _draw_bars(figure, case, layout)
+    for k, candidate in enumerate(case.candidates):
+        _draw_candidate(figure, case, layout, k, candidate)
+    _draw_footer(figure, case, layout)
+    return figure
+
+
+def _default_title(case: Case) -> str:
+    before, after = case.names[case.answer], case.names[case.new_answer]
+    if not case.corrected:
+        return f"Passed unchanged: {before}"
+    return f"Answer kept: {before}" if case.answer == case.new_answer else f"Answer changed: {before} → {after}"
+
+
+def _draw_heading(figure: Figure, case: Case, layout: Layout) -> None:
+    """The heading, and at the right which of the four outcomes it is."""
+    add_text(figure, EDGE, EDGE, layout.title, LARGE, weight="bold")
+    if case.outcome:
+        word = case.outcome.replace("_", " ")
+        word = word if case.corrected else word.removeprefix("both ")
+        right, top = layout.width - EDGE, EDGE + (LARGE - NORMAL) / 72
+        add_text(figure, right, top, word, NORMAL, weight="bold", ha="right")
+        left = right - text_width(word, NORMAL, "bold") - 0.04
+        add_text(figure, left, top, "■", NORMAL, color=COLORS[case.outcome], ha="right")
+
+
+def _draw_input(figure: Figure, case: Case, layout: Layout) -> None:
+    axes = _show(figure, layout.picture, case.picture)
+    axes.set_title("input", size=NORMAL, pad=3)
+    axes.set_xlabel(layout.true, size=NORMAL, labelpad=3, parse_math=False)
+
+
+def _draw_candidate(figure: Figure, case: Case, layout: Layout, k: int, candidate: Candidate) -> None:
+    left, top = layout.maps[k]
+    left += (layout.cell - layout.panel[0]) / 2
+    picture = case.picture if candidate.flat else overlay(case.picture, candidate.values)
+    axes = _show(figure, (left, top, *layout.panel), picture)
+    true = "  (true class)" if candidate.index == case.label else ""
+    axes.set_title(f"{layout.names[k]}\n{number(candidate.prob)}{true}", size=NORMAL, pad=3, parse_math=False)
+    first_in_row = layout.maps[k][0] == min(place[0] for place in layout.maps)
+    if first_in_row:
+        axes.set_ylabel("map", size=NORMAL, labelpad=3)
+    if candidate.flat:
+        note = {"boxstyle": "round,pad=0.3", "facecolor": "white", "edgecolor": FRAME, "alpha": 0.9}
+        middle: dict[str, Any] = {"ha": "center", "va": "center", "transform": axes.transAxes}
+        axes.text(0.5, 0.5, "flat map:\nmask neutral", size=SMALL, bbox=note, **middle)
+    if candidate.view is not None:
+        right, down = layout.step
+        axes = _show(figure, (left + right, top + down, *layout.panel), candidate.view)
+        word = {"mask": "masked", "crop": "cropped"}.get(case.settings.get("view", ""), "view")
+        if right:
+            axes.set_title(word, size=NORMAL, pad=3)
+        elif first_in_row:
+            axes.set_ylabel(word, size=NORMAL, labelpad=3)
+    axes.set_xlabel(f"asked again: {number(candidate.said)}", size=NORMAL, labelpad=3)
+
+
+def _show(figure: Figure, place: tuple[float, float, float, float], picture: Pixels) -> Axes:
+    """A picture in a thin frame."""
+    axes = add_axes(figure, *place)
+    axes.imshow(picture, aspect="auto")
+    axes.set(xticks=[], yticks=[])
+    return axes
+
+
+def _draw_bars(figure: Figure, case: Case, layout: Layout) -> None:
+    """One pair of bars a class, before and after, with their numbers and the answers marked."""
+    classes = case.bar_classes()
+    left, top = layout.bars
+    room = layout.width - EDGE - left
+    names = [_bar_name(case, index, 0.42 * room) for index in classes]
+    labels = max(text_width(line, NORMAL) for name in names for line in name.split("\n")) + 0.08
+    pitch, width, height = layout.pitch, room - labels, len(classes) * layout.pitch
+    axes = add_axes(figure, left + labels, top, width, height)
+    bars = []
+    for row, index in enumerate(classes):
+        middle = (row + 0.5) * pitch
+        if not case.corrected:
+            bars.append((middle, case.before[index], "before", "answer" if index == case.answer else ""))
+            continue
+        old, new = case.answer, case.new_answer
+        bars.append((middle - BAR / 2, case.before[index], "before", "old answer" if index == old != new else ""))
+        mark = ("answer" if old == new else "new answer") if index == new else ""
+        bars.append((middle + BAR / 2, case.after[index], "after", mark))
+    longest = SCALE
+    for middle, prob, kind, mark in bars:
+        axes.barh(middle, prob, BAR, color=COLORS[kind])
+        text = f"{number(prob)}  {mark}".rstrip()
+        place: dict[str, Any] = {"xy": (prob, middle), "xytext": (3, 0), "textcoords": "offset points", "va": "center"}
+        axes.annotate(text, size=SMALL, weight="bold" if mark else "normal", **place)
+        longest = max(longest, prob * width / (width - text_width(text, SMALL, "bold") - 0.08))
+    axes.set(xlim=(0, longest), ylim=(height, 0), xticks=[])
+    axes.set_yticks([(row + 0.5) * pitch for row in range(len(classes))], names, size=NORMAL, parse_math=False)
+    axes.tick_params(length=0, pad=3)
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
+    items = [("before", "before"), ("after", "after correction")] if case.corrected else [("before", "before = after")]
+    draw_key(axes, (0, 0), items, rise=6)
+
+
+def _bar_name(case: Case, index: int, width: float) -> str:
+    """A class name in at most two lines; of the true class, what says so is never cut off."""
+    name = case.names[index]
+    if index != case.label:
+        return wrap(name, width, NORMAL)
+    whole = f"{name} (true class)"
+    return whole if text_width(whole, NORMAL) <= width else wrap(name, width, NORMAL, 1) + "\n(true class)"
+
+
+def _draw_footer(figure: Figure, case: Case, layout: Layout) -> None:
+    """What the result depends on, candidates left out, and the colours of the maps."""
+    if not case.corrected:
+        add_text(figure, EDGE, layout.footer, wrap(describe(case), layout.width - 2 * EDGE, NORMAL, 2))
+        return
+    add_text(figure, EDGE, layout.footer, wrap(describe(case), layout.width - 1.4, SMALL, 2), SMALL, color=MUTED)
+    scale = np.linspace(0, 1, 64, dtype=np.float32)[None]
+    axes = add_axes(figure, layout.width - EDGE - 0.64, layout.footer + 0.035, 0.55, 0.06)
+    axes.imshow(overlay(np.full((1, 64, 3), 0.5, np.float32), scale), aspect="auto")
+    axes.set_axis_off()
+    add_text(figure, layout.width - EDGE - 0.67, layout.footer, "map  0", SMALL, color=MUTED, ha="right")
+    add_text(figure, layout.width - EDGE, layout.footer, "1", SMALL, color=MUTED, ha="right")
+
+
+def describe(case: Case) -> str:
+    """The settings in words; options beyond the paper only where they are used."""
+    settings = {name: value for name, value in case.settings.items() if value is not None}
+    gap = f"gap p1 − p{min(GAP_RANK, len(case.before))} = {number(case.gap)}"
+    if not case.corrected:
+        return f"{gap} is not below max_gap = {settings.get('max_gap')}: nothing was masked and asked again."
+    if settings.get("view") != "mask":
+        settings.pop("fill", None)
+    usual = {"vote": "distribution", "weights": "probs"}
+    origin = {"method": "{}", "preset": "({})", "target_layer": "at {}"}
+    parts = [" ".join(text.format(settings[name]) for name, text in origin.items() if name in settings)]
+    options = {"top_k": "K = {}", "view": "view {}"}
+    options |= {name: name + " {}" for name in ("threshold", "fill", "vote", "weights", "max_gap")}
+    shown = [name for name in options if name in settings and settings[name] != usual.get(name)]
+    parts += [options[name].format(settings[name]) for name in shown] + [gap]
+    if case.hidden:
+        parts.append(f"+ {case.hidden} more candidates not shown")
+    return " · ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts if part)
