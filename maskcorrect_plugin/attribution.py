@@ -7,8 +7,8 @@ every method guarantees:
 - a map that carries no information is constant; it is never NaN;
 - the maps of one image do not depend on the others in its batch;
 - the model is left as it was found, also when a forward raises: training flags, ``requires_grad``, ``param.grad``,
-hooks and
-  random state.
+  hooks and random state;
+- wrong inputs and targets raise ValueError or TypeError (`checks.check_inputs` and `checks.check_target` do it).
 
 `maskcorrect_plugin.testing.check_backend` checks all of it.
 """
@@ -122,6 +122,8 @@ class MethodInfo:
         forwards: Forwards per image for K candidates, as text (``"C"``: one per live channel; the forward that finds
             the candidates is not counted).
         backwards: Backward passes per image for K candidates, as text.
+        deterministic: False where the maps depend on the global random state; they are then equal from equal seeds.
+        float64: False where a float64 model gets float32 maps, because the library computes in float32.
     """
 
     name: str
@@ -129,6 +131,8 @@ class MethodInfo:
     class_aware: bool = True
     forwards: str = "?"
     backwards: str = "0"
+    deterministic: bool = True
+    float64: bool = True
 
 
 class AttributionBackend(ABC):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .checks import nearest
 from .errors import ArgumentTypeError, LayerError
-from .inference import class_scores, evaluation_mode
+from .inference import class_scores, evaluation_mode, first_tensor
 
 _POOLING = (
     nn.MaxPool2d,
@@ -84,6 +84,9 @@ def _trace(model: nn.Module, image: Tensor) -> tuple[list[_Step], int]:
     """One forward pass: every module's tensor output in order of execution, and the number of classes."""
     steps: list[_Step] = []
     handles = []
+    reference = first_tensor(model)
+    if reference is not None:
+        image = image.detach().to(reference.device, reference.dtype)
 
     def watch(name: str) -> Any:
         def hook(module: nn.Module, _: Any, output: Any) -> None:

@@ -22,6 +22,10 @@ NATIVE = "native"
 
 BUILTIN_BACKENDS = {
     "native": "maskcorrect_adapters.native:NativeBackend",
+    "captum": "maskcorrect_adapters.captum_:CaptumBackend",
+    "pytorch_grad_cam": "maskcorrect_adapters.pytorch_grad_cam_:GradCamBackend",
+    "torchcam": "maskcorrect_adapters.torchcam_:TorchcamBackend",
+    "callable": "maskcorrect_adapters.callable_:CallableBackend",
 }
 """Kept equal to the entry points in pyproject.toml, so that a source checkout works without installation."""
 
@@ -124,7 +128,7 @@ def create_attribution(
 
     Args:
         method: ``"ScoreCAM"`` (native), ``"library:ItsClassName"``, one of a library's own attribution objects, or an
-            `AttributionMethod`, which is given back as it is.
+            `AttributionMethod`, which is given back as it is, or any function ``fn(model, inputs, targets) -> maps``.
         model: The classifier.
         target_layer: A module or its name; None finds it at the first call. Only with a name.
         **options: The method's own options. Only with a name.
@@ -143,7 +147,8 @@ def create_attribution(
         raise ArgumentTypeError(f"a method given as an object has its own settings; remove {', '.join(given)}")
     if isinstance(method, AttributionMethod):
         return method
-    for name in list_backends():
+    # Any callable is a method, so that backend comes last: an object of somebody's library may well be callable.
+    for name in sorted(list_backends(), key=lambda label: label == "callable"):
         backend = _load_or_warn(name)
         adopted = backend.adopt(method, model) if backend else None
         if adopted is not None:

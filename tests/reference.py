@@ -1,4 +1,4 @@
-"""Score-CAM and the correction as float64 loops, written straight from the formulas and sharing no code with the package.
+"""Score-CAM and the correction as float64 loops, straight from the formulas, sharing no code with the package.
 
 One image, one channel, one class at a time. Slow, and meant to be read next to the papers.
 """

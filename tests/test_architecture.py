@@ -7,9 +7,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 import maskcorrect_plugin
-from conftest import ROOT
 
 PACKAGE = ROOT / "maskcorrect_plugin"
 ADAPTERS = ROOT / "adapters" / "maskcorrect_adapters"
@@ -20,7 +20,7 @@ LAYERS = [
     {"terminal", "outputs", "outcomes", "result_json"},
     {"visualization"},
     {"evaluation"},
-    {"models", "model_sources", "preprocessing", "class_names", "images", "weights", "correction"},
+    {"models", "images", "correction"},
     {"registry"},
     {"attribution"},
     {"views", "layers"},

@@ -2,9 +2,9 @@ import pytest
 import reference
 import torch
 import torchvision
+from conftest import Counter, images, make_tiny_net
 from torch import nn
 
-from conftest import Counter, images, make_tiny_net
 from maskcorrect_plugin import create_attribution
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from maskcorrect_plugin.class_names import default_class_names, read_class_names
+from maskcorrect_plugin.models.class_names import default_class_names, read_class_names
 
 NAMES = ("Ente", "höckerschwan", "grey heron")
 

@@ -6,9 +6,9 @@ import dataclasses
 import pytest
 import reference
 import torch
+from conftest import Counter, images, make_tiny_net
 from torch import nn
 
-from conftest import Counter, images, make_tiny_net
 from maskcorrect_plugin import AttributionMethod, CorrectionResult, CropView, ProbabilityCorrector, create_attribution
 
 
@@ -145,7 +145,9 @@ def test_kept_parts_are_those_of_the_formula(tiny_net, tiny_images):
 def test_vote_and_weights(tiny_net, tiny_images, vote, weights):
     corrector = ProbabilityCorrector(tiny_net, "CAM", "act", top_k=3, vote=vote, weights=weights)
     result = corrector.correct(tiny_images, keep=("masked_probs",))
-    factor = result.probs.gather(1, result.candidates) if weights == "probs" else torch.full_like(result.gap, 1 / 3)[:, None]
+    factor = (
+        result.probs.gather(1, result.candidates) if weights == "probs" else torch.full_like(result.gap, 1 / 3)[:, None]
+    )
     expected = torch.zeros_like(result.probs)
     for k in range(3):
         for row in range(3):
@@ -163,8 +165,8 @@ def test_fills_reach_the_network(tiny_net, tiny_images, fill):
     corrector = ProbabilityCorrector(tiny_net, "CAM", "act", top_k=2, fill=fill, **norm)
     result = corrector.correct(tiny_images, keep=("attributions", "masked_probs"))
     view = corrector.view
-    shown = view.render(tiny_images[[1]], result.attributions[1, :1], None if (p := view.prepare(tiny_images)) is None else
-                        p.expand(3, -1, -1, -1)[[1]])  # fmt: skip
+    background = view.prepare(tiny_images).expand(3, -1, -1, -1)
+    shown = view.render(tiny_images[[1]], result.attributions[1, :1], background[[1]])
     with torch.no_grad():
         torch.testing.assert_close(tiny_net(shown).softmax(-1)[0], result.masked_probs[1, 0], rtol=0, atol=1e-5)
     zero = ProbabilityCorrector(tiny_net, "CAM", "act", top_k=2).correct(tiny_images)

@@ -1,9 +1,9 @@
 import pytest
 import torch
 import torchvision
+from conftest import images, make_tiny_net
 from torch import nn
 
-from conftest import images, make_tiny_net
 from maskcorrect_plugin.layers import find_target_layer, get_layer
 
 TORCHVISION = {

@@ -15,7 +15,7 @@ from torch import nn
 from maskcorrect_plugin import LoadedModel, load_model
 from maskcorrect_plugin.errors import ArgumentError, MissingLibraryError, ModelOutputError, WeightsError
 from maskcorrect_plugin.images import find_images, load_batch
-from maskcorrect_plugin.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+from maskcorrect_plugin.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 
 SMALL = "torchvision:shufflenet_v2_x0_5"
 

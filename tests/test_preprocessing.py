@@ -8,7 +8,7 @@ from PIL import Image
 from torchvision import models, transforms
 from torchvision.transforms import v2
 
-from maskcorrect_plugin.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, with_normalization
+from maskcorrect_plugin.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, with_normalization
 
 
 def photo(size=(300, 260)):

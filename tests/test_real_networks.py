@@ -6,8 +6,8 @@ import os
 import pytest
 import reference
 import torch
-
 from conftest import Counter
+
 from maskcorrect_plugin import ProbabilityCorrector, create_attribution, load_model
 from maskcorrect_plugin.images import read_image
 

@@ -3,8 +3,8 @@ import tomllib
 import warnings
 
 import pytest
-
 from conftest import ROOT, make_tiny_net
+
 from maskcorrect_plugin import (
     AttributionBackend,
     AttributionMethod,
@@ -33,7 +33,7 @@ class OtherBackend(AttributionBackend):
         return Uniform(model)
 
     def adopt(self, obj, model):
-        return Uniform(model) if obj == "uniform, please".split() else None
+        return Uniform(model) if obj == ["uniform,", "please"] else None
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_native_names_need_no_prefix_and_may_have_one():
 
 def test_the_built_in_table_equals_the_entry_points_of_the_distribution():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert registry.BUILTIN_BACKENDS == project["entry-points"][registry.GROUP]
+    assert project["entry-points"][registry.GROUP] == registry.BUILTIN_BACKENDS
 
 
 def test_every_listed_method_has_information_and_an_own_name():
@@ -124,7 +124,10 @@ def test_a_method_object_is_given_back_as_it_is_and_takes_no_options():
         ("scorecam", r"unknown attribution method 'scorecam'; did you mean 'ScoreCAM'.*backends installed: native"),
         ("nativ:CAM", "unknown attribution method 'nativ:CAM'"),
         ("native:Nothing-like-it-at-all", "known: ScoreCAM, CAM"),
-        (object(), "method must be a name, an AttributionMethod or an attribution object of native.*got builtins.object"),
+        (
+            object(),
+            "method must be a name, an AttributionMethod or an attribution object of native.*got builtins.object",
+        ),
     ],
 )
 def test_unknown_methods_are_refused_with_the_nearest_names(method, message):

@@ -1,13 +1,13 @@
-"""Native Score-CAM against loops written from the formulas, the libraries that it is named after, and Captum's interface."""
+"""Native Score-CAM against loops from the formulas, the libraries that it is named after, and Captum's interface."""
 
 import copy
 
 import pytest
 import reference
 import torch
+from conftest import Counter, images, make_tiny_net
 from torch import nn
 
-from conftest import Counter, images, make_tiny_net
 from maskcorrect_adapters.presets import PRESETS
 from maskcorrect_plugin import ScoreCAM, create_attribution
 from maskcorrect_plugin.functional import scale_maps, upsample
@@ -68,7 +68,9 @@ def test_the_presets_are_different_functions():
             assert (maps[names[first]] - maps[names[second]]).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize(("preset", "dead_forwards"), [("official", 0), ("paper_v2", 0), ("grad_cam", 1), ("torchcam", 1)])
+@pytest.mark.parametrize(
+    ("preset", "dead_forwards"), [("official", 0), ("paper_v2", 0), ("grad_cam", 1), ("torchcam", 1)]
+)
 def test_forwards_are_one_per_live_channel_whatever_k(tiny_net, tiny_images, preset, dead_forwards):
     """Five of six channels are live; the libraries' softmax counts the dead one, by one forward of the zero input."""
     counter = Counter(tiny_net)

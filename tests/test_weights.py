@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from maskcorrect_plugin.errors import WeightsError
-from maskcorrect_plugin.weights import infer_num_classes, load_into, match_prefixes, read_state_dict
+from maskcorrect_plugin.models.weights import infer_num_classes, load_into, match_prefixes, read_state_dict
 
 
 def network(classes=3):

@@ -68,8 +68,7 @@ def recorded(layer: nn.Module, name: str) -> Iterator[FeatureMaps]:
 
 
 class LayerMethod(AttributionMethod):
-    """A method whose map is a weighted sum of one layer's feature maps, so that it is made at the layer's resolution
-    first.
+    """A method whose map is a weighted sum of one layer's feature maps, made at the layer's resolution first.
 
     Args:
         model: The classifier.

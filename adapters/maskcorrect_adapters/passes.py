@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from maskcorrect_plugin.checks import check_classes
 from maskcorrect_plugin.errors import ModelOutputError
 from maskcorrect_plugin.inference import PassEngine
 
@@ -63,6 +64,10 @@ def channel_weights(
     with tqdm(total=len(items), desc="Score-CAM", unit="pass", disable=not show_progress, leave=False) as bar:
         for start, stop, output in engine.run(len(items), activations.device, batch):
             values = output if preset.use_logits or candidates is None else engine.probs(output)
+            if (
+                start == 0 and candidates is not None
+            ):  # known only now; an index out of range would kill a GPU's context
+                check_classes("target", candidates, output.shape[1])
             image = rows[start:stop]
             picked = values if candidates is None else values.gather(1, candidates[image])
             scores = scores.to(picked.dtype)  # float64 for float64 models

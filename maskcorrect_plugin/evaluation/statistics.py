@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..errors import ArgumentError
+from maskcorrect_plugin.errors import ArgumentError
 
 
 @dataclass(frozen=True)

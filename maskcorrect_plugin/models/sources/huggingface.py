@@ -12,8 +12,8 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassi
 
 from maskcorrect_plugin.errors import ArgumentError, WeightsError
 from maskcorrect_plugin.images import to_rgb
-from maskcorrect_plugin.model_sources.base import ModelSource, reason
-from maskcorrect_plugin.preprocessing import Prepared, Preprocessing, check_channels, with_normalization
+from maskcorrect_plugin.models.preprocessing import Prepared, Preprocessing, check_channels, with_normalization
+from maskcorrect_plugin.models.sources.base import ModelSource, reason
 
 
 class ProcessorTransform:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from maskcorrect_plugin.errors import MaskCorrectError, WeightsError
-from maskcorrect_plugin.preprocessing import Prepared
-from maskcorrect_plugin.weights import infer_num_classes, load_into, match_prefixes, read_state_dict
+from maskcorrect_plugin.models.preprocessing import Prepared
+from maskcorrect_plugin.models.weights import infer_num_classes, load_into, match_prefixes, read_state_dict
 
 
 def reason(error: Exception) -> str:

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from maskcorrect_plugin.checks import nearest
 from maskcorrect_plugin.errors import ArgumentError
-from maskcorrect_plugin.model_sources.base import ModelSource
-from maskcorrect_plugin.preprocessing import Prepared, Preprocessing
+from maskcorrect_plugin.models.preprocessing import Prepared, Preprocessing
+from maskcorrect_plugin.models.sources.base import ModelSource
 
 
 class TorchvisionSource(ModelSource):

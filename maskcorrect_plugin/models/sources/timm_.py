@@ -11,8 +11,8 @@ from torchvision.transforms import v2
 from maskcorrect_plugin.checks import nearest
 from maskcorrect_plugin.errors import ArgumentError
 from maskcorrect_plugin.images import to_rgb
-from maskcorrect_plugin.model_sources.base import ModelSource
-from maskcorrect_plugin.preprocessing import Prepared, Preprocessing, check_channels
+from maskcorrect_plugin.models.preprocessing import Prepared, Preprocessing, check_channels
+from maskcorrect_plugin.models.sources.base import ModelSource
 
 
 class TimmSource(ModelSource):

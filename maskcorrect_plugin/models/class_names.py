@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .errors import ArgumentError, ArgumentTypeError
+from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError
 
 
 def read_class_names(class_names: str | os.PathLike[str] | Sequence[str]) -> tuple[str, ...]:

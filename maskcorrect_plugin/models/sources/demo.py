@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import nn
 
-from maskcorrect_plugin.model_sources.base import ModelSource
-from maskcorrect_plugin.preprocessing import Prepared, Preprocessing
+from maskcorrect_plugin.models.preprocessing import Prepared, Preprocessing
+from maskcorrect_plugin.models.sources.base import ModelSource
 
 
 class DemoSource(ModelSource):

@@ -13,13 +13,14 @@ import torch
 from PIL import Image
 from torch import nn
 
-from .checks import check_int, nearest
+from maskcorrect_plugin.checks import check_int, nearest
+from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError, missing_library
+from maskcorrect_plugin.inference import class_scores, evaluation_mode
+
 from .class_names import default_class_names, read_class_names
-from .errors import ArgumentError, ArgumentTypeError, missing_library
-from .inference import class_scores, evaluation_mode
-from .model_sources import DEMO, FACTORY, FORMS, SOURCES
-from .model_sources.base import ModelSource
 from .preprocessing import Channels, Transform
+from .sources import DEMO, FACTORY, FORMS, SOURCES
+from .sources.base import ModelSource
 
 DEFAULT = "DEFAULT"
 EXTRAS = {"timm": ("timm", "timm"), "hf": ("transformers", "hf")}

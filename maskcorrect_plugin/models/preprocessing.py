@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from PIL import Image
 from torch import Tensor
 
-from .checks import check_int
-from .errors import ArgumentError, ArgumentTypeError
-from .images import to_rgb
+from maskcorrect_plugin.checks import check_int
+from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError
+from maskcorrect_plugin.images import to_rgb
 
 Transform = Callable[[Image.Image], Tensor]
 """From a Pillow image to a normalised floating-point tensor (3,H,W)."""
