@@ -1,0 +1,163 @@
+"""The command line. It parses and says what went wrong in one line; the work is imported when it is needed."""
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from . import __version__
+from .commands import options as opt
+from .errors import MaskCorrectError
+from .terminal import Style, error_text, printable, terminal_width, tolerant
+
+USAGE = 2
+INTERRUPTED = 130
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+"""Of whichever click typer uses: recent versions carry their own, so it cannot be imported from click."""
+
+EXAMPLES = """\
+Examples:
+
+\b
+  maskcorrect correct photo.jpg -m torchvision:resnet50 --method CAM
+  maskcorrect correct photos/ -m timm:resnet50.a1_in1k --max-gap 0.5 -o out
+  maskcorrect correct photos/ -m torchvision:vgg16 --weights birds.pt \\
+                      --classes names.txt -o out
+  maskcorrect correct a.png b.png -m my_networks:resnet20 --size 32 --json
+
+Exit codes: 0 done, 1 some images failed (the others are done), 2 wrong usage.
+
+Source: Maeng and Baek (Korea University), "CNN-based Class Probability Correction using Mask-image". Score-CAM: Wang et
+al., CVPRW 2020, arXiv 1910.01279. CAM: Zhou et al., CVPR 2016.
+"""
+
+
+class _Group(TyperGroup):
+    """Every expected error becomes one line on standard error and exit code 2; unexpected ones keep their traceback."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        kwargs["standalone_mode"] = False
+        tolerant(sys.stdout)
+        tolerant(sys.stderr)
+        try:
+            code = super().main(*args, **kwargs)
+        except (MaskCorrectError, UsageError) as error:
+            typer.echo(error_text(_message(error), Style.of(sys.stderr)), err=True)
+            code = USAGE
+        except (typer.Abort, KeyboardInterrupt):
+            code = INTERRUPTED
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _message(error: Exception) -> str:
+    """What to say: for an error of the parser also where to read on."""
+    message = getattr(error, "format_message", error.__str__)()
+    context = getattr(error, "ctx", None)
+    return printable(message if context is None else f"{message} (see '{context.command_path} --help')")
+
+
+app = typer.Typer(
+    cls=_Group,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"maskcorrect {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Correct the class probabilities of a CNN with its own explanations, without retraining.
+
+    What the network did not use for each of its top K answers is hidden, it is asked again, and what it says is added
+    to what it said.
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(USAGE)
+
+
+@app.command(epilog=EXAMPLES, short_help="Correct images, print and write the results.")
+def correct(
+    images: opt.Images,
+    model: opt.Model,
+    weights: opt.Weights = "DEFAULT",
+    method: opt.Method = "ScoreCAM",
+    top_k: opt.TopK = None,
+    threshold: opt.Threshold = 0.1,
+    view: opt.View = opt.ViewName.mask,
+    fill: opt.Fill = opt.FillName.zero,
+    vote: opt.Vote = opt.VoteName.distribution,
+    candidate_weights: opt.CandidateWeights = opt.WeightsName.probs,
+    max_gap: opt.MaxGap = None,
+    target_layer: opt.TargetLayer = None,
+    preset: opt.Preset = None,
+    precision: opt.Precision = opt.PrecisionName.float32,
+    batch_size: opt.BatchSize = None,
+    device: opt.Device = None,
+    compile: opt.Compile = False,
+    classes: opt.Classes = None,
+    size: opt.Size = None,
+    mean: opt.Mean = None,
+    std: opt.Std = None,
+    model_output: opt.ModelOutput = opt.OutputName.logits,
+    output: opt.Output = None,
+    overwrite: opt.Overwrite = False,
+    figures: opt.Figures = True,
+    as_json: opt.AsJson = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Correct images: print the most probable classes before and after, and write figures and result.json."""
+    given = {name: value.value if isinstance(value, Enum) else value for name, value in locals().items()}
+    from .commands import correct as command  # imports torch
+
+    raise typer.Exit(command.correct(command.CorrectOptions(**given)))
+
+
+@app.command(short_help="List the attribution methods.")
+def methods(
+    pattern: Annotated[
+        str,
+        typer.Argument(metavar="[PATTERN]", help="Only names that match, such as '*Score*'; * and ? as in a shell."),
+    ] = "*",
+) -> None:
+    """List every attribution method: its backend, what it costs, whether it is installed and how to install it."""
+    from .commands.methods import method_rows, methods_text  # imports torch
+
+    rows = method_rows(pattern)
+    typer.echo(methods_text(rows, terminal_width(), Style.of(sys.stdout)))
+
+
+@app.command(short_help="Show it on the network that comes with it.")
+def demo(
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Folder for the figures. [default: nothing is written]"),
+    ] = None,
+    count: Annotated[int, typer.Option(metavar="N", min=1, help="Images to evaluate.")] = 320,
+    seed: Annotated[int, typer.Option(metavar="S", help="Of the held-out images.")] = 0,
+    method: Annotated[str, typer.Option(metavar="NAME", help="The attribution method.")] = "ScoreCAM",
+) -> None:
+    """Correct the small network that comes with this package, on images that it generates: no download."""
+    from .demo.run import run_demo  # imports torch
+
+    run_demo(output, count, seed, method, typer.echo)
+
+
+def main() -> None:
+    """Entry point of ``maskcorrect``."""
+    app()

@@ -1,0 +1,77 @@
+"""``maskcorrect methods``: every attribution method, what it costs, and how to get it."""
+
+import fnmatch
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from maskcorrect_plugin.errors import UnknownMethodError
+from maskcorrect_plugin.registry import describe_methods, get_backend, is_installed, split_name
+from maskcorrect_plugin.terminal import Style
+
+TITLES = {"name": "name", "class_aware": "class-aware", "forwards": "forwards", "backwards": "backwards"}
+LEGEND = (
+    "Costs are per image: K candidates, C live channels of the target layer. The forward that finds the candidates and "
+    "the K that ask again come on top."
+)
+ROOM = 40
+"""Columns that a method's description needs to stand beside it."""
+
+
+def method_rows(pattern: str = "*") -> list[dict[str, Any]]:
+    """What is known of the methods whose name matches, as plain values.
+
+    Args:
+        pattern: Shell-style, case-insensitive.
+
+    Raises:
+        UnknownMethodError: no name matches.
+    """
+    rows = []
+    for name, info in describe_methods().items():
+        if not fnmatch.fnmatch(name.lower(), pattern.lower()):
+            continue
+        backend = get_backend(split_name(name)[0])
+        row = {"name": name, "backend": backend.name, "installed": is_installed(backend), "install": backend.install}
+        costs = {"class_aware": info.class_aware, "forwards": info.forwards, "backwards": info.backwards}
+        rows.append({**row, **costs, "summary": info.summary})
+    if not rows:
+        raise UnknownMethodError(f"no method matches {pattern!r}; 'maskcorrect methods' without a pattern lists all")
+    return rows
+
+
+def methods_text(rows: Sequence[Mapping[str, Any]], width: int, style: Style) -> str:
+    """The table of ``maskcorrect methods``, one block per backend.
+
+    Args:
+        rows: What `method_rows` gives.
+        width: Columns. What a method computes stands in a column of its own where there is room, else below it.
+        style: Colours.
+    """
+    shown = [{**row, "class_aware": "yes" if row["class_aware"] else "no"} for row in rows]
+    widths = {key: max(len(title), *(len(row[key]) for row in shown)) for key, title in TITLES.items()}
+    indent = sum(widths.values()) + 2 * len(widths) + 2
+    column = indent if width - indent >= ROOM else None
+    head = _line(TITLES, widths) + ("  computes" if column else "")
+    lines = [style(head, "dim")]
+    for index, row in enumerate(shown):
+        if index == 0 or row["backend"] != shown[index - 1]["backend"]:
+            lines += ["", _backend_line(row, style)]
+        line, start = _line(row, widths), " " * (column or 6)
+        summary = textwrap.wrap(row["summary"], width - len(start), break_long_words=False)
+        if column and summary:
+            line = f"{line}  {summary.pop(0)}"
+        lines.append(line.rstrip() if row["installed"] else style(line.rstrip(), "dim"))
+        lines += [style(f"{start}{part}", "dim") if not column else f"{start}{part}" for part in summary]
+    lines += ["", *(style(line, "dim") for line in textwrap.wrap(LEGEND, width))]
+    return "\n".join(lines)
+
+
+def _line(row: Mapping[str, Any], widths: Mapping[str, int]) -> str:
+    return "  " + "  ".join(f"{row[key]:<{width}}" for key, width in widths.items())
+
+
+def _backend_line(row: Mapping[str, Any], style: Style) -> str:
+    if row["installed"]:
+        return f"{style(row['backend'], 'bold')}: {style('installed', 'green')}"
+    return f"{style(row['backend'], 'bold')}: {style('not installed', 'yellow')}; {row['install']}"

@@ -1,0 +1,143 @@
+"""From image files to outcomes: groups of images are corrected together, and one bad image never stops the others."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from .checks import check_int
+from .correction import CorrectionResult, ProbabilityCorrector
+from .errors import MaskCorrectError
+from .images import load_batch
+from .inference import evaluation_mode, first_tensor
+
+MAPS_PER_GROUP = 160
+"""Maps at input resolution that a group may keep, for its figures: 32 images of 5 candidates, 1 of 160."""
+
+
+@dataclass(frozen=True)
+class ImageOutcome:
+    """What became of one image file: either a failure, or its row in the result of its group.
+
+    Attributes:
+        path: The file.
+        failure: Why it failed; None if it was corrected.
+        result: The result of the group, on the CPU; None if it failed.
+        row: Which row of `result` is this image's.
+        inputs: What the model was given, (C,H,W), on the CPU.
+    """
+
+    path: Path
+    failure: str | None = None
+    result: CorrectionResult | None = None
+    row: int = 0
+    inputs: Tensor | None = None
+
+
+def group_size(corrector: ProbabilityCorrector) -> int:
+    """Images that are handled together: what one forward takes, as long as their maps stay within `MAPS_PER_GROUP`.
+
+    It depends on the settings and the device alone, never on timing, so that the same run packs the same batches.
+    """
+    batch = corrector.engine.batch_size(model_device(corrector.model))
+    return max(1, min(batch, MAPS_PER_GROUP // corrector.top_k))
+
+
+def model_device(model: nn.Module) -> torch.device:
+    """Where the model is; the CPU if it has no parameters."""
+    tensor = first_tensor(model)
+    return torch.device("cpu") if tensor is None else tensor.device
+
+
+def correct_files(
+    corrector: ProbabilityCorrector,
+    transform: Callable[[Image.Image], Tensor],
+    paths: Sequence[Path],
+    keep: Collection[str] = (),
+) -> Iterator[list[ImageOutcome]]:
+    """Corrects image files group by group; memory does not grow with their number.
+
+    Before the first group, `check_corrector` runs once, so that what is wrong with the model, the layer or the method
+    is raised instead of being reported for each image.
+
+    Args:
+        corrector: What corrects.
+        transform: From an RGB image to what the model takes, (C,H,W).
+        paths: Image files; unreadable ones become failures.
+        keep: What else the results keep: see `ProbabilityCorrector.correct`.
+
+    Yields:
+        The outcomes of one group, in the order of `paths`.
+
+    Raises:
+        MaskCorrectError: from `check_corrector`, before any image is corrected.
+        RuntimeError: an error of torch that hits every image of a group: then it is not the images.
+    """
+    size = group_size(corrector)
+    checked = False
+    for start in range(0, len(paths), size):
+        files = paths[start : start + size]
+        batch = load_batch(files, transform)
+        if batch.kept and not checked:
+            check_corrector(corrector, batch.inputs)
+            checked = True
+        outcomes = {path: ImageOutcome(path, failure=reason) for path, reason in batch.failures}
+        if batch.kept:
+            readable = [files[index] for index in batch.kept]
+            outcomes.update((outcome.path, outcome) for outcome in _correct(corrector, readable, batch.inputs, keep))
+        yield [outcomes[path] for path in files]
+
+
+def check_corrector(corrector: ProbabilityCorrector, inputs: Tensor) -> None:
+    """One forward of noise in the shape of the images: finds the target layer, and what can never work.
+
+    Args:
+        corrector: What will correct.
+        inputs: Tensor (N,C,H,W); only its shape counts.
+
+    Raises:
+        LayerError: no target layer is found, or the method cannot use it.
+        ModelOutputError: the model does not give class scores.
+        ValueError: `top_k` is above the number of classes.
+    """
+    noise = torch.randn(1, *inputs.shape[1:], generator=torch.Generator().manual_seed(0))
+    noise = corrector.engine.place(noise)
+    with evaluation_mode(corrector.model), corrector.method.observe(noise):
+        scores = corrector.engine.scores(noise)
+    probs = corrector.engine.checked_probs(scores)
+    check_int("top_k", corrector.top_k, 1, probs.shape[1])
+
+
+def _correct(
+    corrector: ProbabilityCorrector, files: Sequence[Path], inputs: Tensor, keep: Collection[str]
+) -> list[ImageOutcome]:
+    """The whole group at once; image by image if that fails."""
+    try:
+        result = corrector.correct(inputs, keep=keep).to("cpu")
+    except (MaskCorrectError, RuntimeError) as error:
+        if len(files) == 1:
+            if isinstance(error, MaskCorrectError):
+                return [ImageOutcome(files[0], failure=str(error))]
+            raise
+    else:
+        return [ImageOutcome(file, None, result, row, inputs[row]) for row, file in enumerate(files)]
+    return _one_by_one(corrector, files, inputs, keep)
+
+
+def _one_by_one(
+    corrector: ProbabilityCorrector, files: Sequence[Path], inputs: Tensor, keep: Collection[str]
+) -> list[ImageOutcome]:
+    outcomes: list[ImageOutcome] = []
+    unexpected: RuntimeError | None = None
+    for row, file in enumerate(files):
+        try:
+            outcomes += _correct(corrector, [file], inputs[row : row + 1], keep)
+        except RuntimeError as error:
+            unexpected = error
+            outcomes.append(ImageOutcome(file, failure=f"{type(error).__name__}: {error}"))
+    if unexpected is not None and all(outcome.failure for outcome in outcomes):
+        raise unexpected
+    return outcomes
