@@ -10,8 +10,8 @@ from typer.core import TyperGroup
 
 from . import __version__
 from .commands import options as opt
+from .commands.terminal import Style, error_text, printable, terminal_width, tolerant
 from .errors import MaskCorrectError
-from .terminal import Style, error_text, printable, terminal_width, tolerant
 
 USAGE = 2
 INTERRUPTED = 130

@@ -16,8 +16,8 @@ ADAPTERS = ROOT / "adapters" / "maskcorrect_adapters"
 
 LAYERS = [
     {"cli", "__main__", "testing"},
-    {"demo", "commands"},
-    {"terminal", "outputs", "outcomes", "result_json"},
+    {"demo"},
+    {"commands"},
     {"visualization"},
     {"evaluation"},
     {"models", "images", "correction"},
@@ -83,7 +83,7 @@ def test_the_core_knows_backends_only_as_strings(name, path):
 
 
 def test_adapters_do_not_reach_into_the_command_line():
-    forbidden = {"cli", "demo", "models", "visualization", "correction", "terminal", "outputs"}
+    forbidden = {"cli", "demo", "models", "visualization", "correction", "commands"}
     for path in ADAPTERS.glob("*.py"):
         for imported in imports(path):
             parts = imported.split(".")

@@ -4,9 +4,9 @@ from conftest import Counter, make_tiny_net
 from PIL import Image
 from torch import nn
 
+from maskcorrect_plugin.commands.outcomes import check_corrector, correct_files, group_size
 from maskcorrect_plugin.correction import ProbabilityCorrector
 from maskcorrect_plugin.errors import ArgumentError, LayerError, ModelOutputError
-from maskcorrect_plugin.outcomes import check_corrector, correct_files, group_size
 
 
 def to_tensor(image):

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from maskcorrect_plugin.commands.outcomes import ImageOutcome
+from maskcorrect_plugin.commands.outputs import OutputFolder
+from maskcorrect_plugin.commands.result_json import FORMAT, ResultStream, image_record, versions
 from maskcorrect_plugin.correction import CorrectionResult
 from maskcorrect_plugin.errors import ArgumentError
-from maskcorrect_plugin.outcomes import ImageOutcome
-from maskcorrect_plugin.outputs import OutputFolder
-from maskcorrect_plugin.result_json import FORMAT, ResultStream, image_record, versions
 
 HEADER = {"settings": {"top_k": 2}}
 FOOTER = {"summary": {"done": 1}}

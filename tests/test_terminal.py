@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 
-from maskcorrect_plugin.terminal import (
+from maskcorrect_plugin.commands.terminal import (
     Style,
     columns,
     header_text,

@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 from maskcorrect_plugin.checks import check_int
+from maskcorrect_plugin.commands.outputs import OutputFolder
+from maskcorrect_plugin.commands.terminal import Style, plain_warnings
 from maskcorrect_plugin.correction import ProbabilityCorrector
 from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError, LayerError
 from maskcorrect_plugin.images import find_images
 from maskcorrect_plugin.models import load_model
 from maskcorrect_plugin.models.preprocessing import check_channels
-from maskcorrect_plugin.outputs import OutputFolder
-from maskcorrect_plugin.terminal import Style, plain_warnings
 
 from .run import CorrectRun
 

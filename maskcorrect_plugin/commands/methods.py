@@ -5,9 +5,9 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from maskcorrect_plugin.commands.terminal import Style
 from maskcorrect_plugin.errors import UnknownMethodError
 from maskcorrect_plugin.registry import describe_methods, get_backend, is_installed, split_name
-from maskcorrect_plugin.terminal import Style
 
 TITLES = {"name": "name", "class_aware": "class-aware", "forwards": "forwards", "backwards": "backwards"}
 LEGEND = (

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 from tqdm import tqdm
 
-from maskcorrect_plugin.correction import KEEP, ProbabilityCorrector
-from maskcorrect_plugin.models import LoadedModel
-from maskcorrect_plugin.outcomes import ImageOutcome, correct_files, model_device
-from maskcorrect_plugin.outputs import INTERRUPTED, RESULT, OutputFolder
-from maskcorrect_plugin.result_json import ResultStream, image_record, run_header
-from maskcorrect_plugin.terminal import (
+from maskcorrect_plugin.commands.outcomes import ImageOutcome, correct_files, model_device
+from maskcorrect_plugin.commands.outputs import INTERRUPTED, RESULT, OutputFolder
+from maskcorrect_plugin.commands.result_json import ResultStream, image_record, run_header
+from maskcorrect_plugin.commands.terminal import (
     Style,
     counted,
     echo,
@@ -24,6 +22,8 @@ from maskcorrect_plugin.terminal import (
     summary_text,
     terminal_width,
 )
+from maskcorrect_plugin.correction import KEEP, ProbabilityCorrector
+from maskcorrect_plugin.models import LoadedModel
 
 if TYPE_CHECKING:
     from .correct import CorrectOptions

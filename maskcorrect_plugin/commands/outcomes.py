@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from .checks import check_int
-from .correction import CorrectionResult, ProbabilityCorrector
-from .errors import MaskCorrectError
-from .images import load_batch
-from .inference import evaluation_mode, first_tensor
+from maskcorrect_plugin.checks import check_int
+from maskcorrect_plugin.correction import CorrectionResult, ProbabilityCorrector
+from maskcorrect_plugin.errors import MaskCorrectError
+from maskcorrect_plugin.images import load_batch
+from maskcorrect_plugin.inference import evaluation_mode, first_tensor
 
 MAPS_PER_GROUP = 160
 """Maps at input resolution that a group may keep, for its figures: 32 images of 5 candidates, 1 of 160."""

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # so that reading and checking an output folder needs no torch
     from torch import Tensor
 
-    from .models import LoadedModel
+    from maskcorrect_plugin.models import LoadedModel
+
     from .outcomes import ImageOutcome
 
 FORMAT = "maskcorrect_plugin.correct/1"
@@ -80,7 +81,7 @@ def run_header(loaded: "LoadedModel", settings: Mapping[str, Any]) -> dict[str, 
 
 def versions() -> dict[str, str]:
     """Of this package, Python, and those of `LIBRARIES` that are in use."""
-    from . import __version__
+    from maskcorrect_plugin import __version__
 
     used = {name: importlib.metadata.version(dist) for name, dist in LIBRARIES.items() if name in sys.modules}
     return {"maskcorrect_plugin": __version__, "python": platform.python_version(), **used}
@@ -104,7 +105,7 @@ def image_record(outcome: "ImageOutcome", class_names: Sequence[str], figure: st
     result, row = outcome.result, outcome.row
     if result is None:
         return {**record, "gap": None, "corrected": None, "changed": None, "before": [], "after": [], "flat": []}
-    from .functional import top_candidates
+    from maskcorrect_plugin.functional import top_candidates
 
     probs, corrected = result.probs[row], result.corrected_probs[row]
     before, after = result.candidates[row], top_candidates(corrected, result.candidates.shape[1])

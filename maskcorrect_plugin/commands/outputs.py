@@ -14,7 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from .errors import ArgumentError
+from maskcorrect_plugin.errors import ArgumentError
+
 from .result_json import FORMAT, ResultStream
 
 RESULT = "result.json"
