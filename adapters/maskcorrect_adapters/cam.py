@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from maskcorrect_plugin.checks import check_classes
 from maskcorrect_plugin.errors import LayerError
-from maskcorrect_plugin.functional import at_least_float32, scale_maps, upsample
+from maskcorrect_plugin.functional import at_least_float32, scale_maps, upsample_maps
 from maskcorrect_plugin.layers import layer_name
 
 from .layer_method import FeatureMaps, LayerMethod
@@ -106,7 +106,7 @@ class CAMMethod(LayerMethod):
 
     def render(self, coarse: Tensor, size: tuple[int, int]) -> Tensor:
         """Maps (N,K,H,W) in [0, 1]."""
-        return scale_maps(upsample(coarse.relu() if self.relu else coarse, size))
+        return scale_maps(upsample_maps(coarse.relu() if self.relu else coarse, size))
 
 
 def _reads(head: nn.Linear | nn.Conv2d, seen: Tensor, features: Tensor) -> bool:

@@ -154,5 +154,5 @@ class LayerMethod(AttributionMethod):
                 self.engine.scores(inputs[start:stop])
             return observation
 
-        first, *others = (seen for _, _, seen in self.engine.chunks(len(inputs), inputs.device, attempt))
+        first, *others = (seen for _, _, seen in self.engine.chunks(len(inputs), inputs, attempt))
         return first.join(others) if others else first

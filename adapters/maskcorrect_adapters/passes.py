@@ -32,6 +32,7 @@ def channel_weights(
     candidates: Tensor | None,
     preset: Preset,
     make_batch: Batch,
+    like: Tensor,
     *,
     show_progress: bool = False,
 ) -> Tensor:
@@ -43,6 +44,7 @@ def channel_weights(
         candidates: Tensor (N,K) int64; None for a model with a single score per image.
         preset: The definition of Score-CAM.
         make_batch: Makes the arguments of one forward from image rows (b,) and channels (b,h,w).
+        like: The images (N,C,H,W), for their size.
         show_progress: Show a progress bar.
 
     Returns:
@@ -62,7 +64,7 @@ def channel_weights(
         return make_batch(image, activations[image, columns[start:stop]])
 
     with tqdm(total=len(items), desc="Score-CAM", unit="pass", disable=not show_progress, leave=False) as bar:
-        for start, stop, output in engine.run(len(items), activations.device, batch):
+        for start, stop, output in engine.run(len(items), like, batch):
             values = output if preset.use_logits or candidates is None else engine.probs(output)
             if (
                 start == 0 and candidates is not None

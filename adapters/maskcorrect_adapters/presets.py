@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from maskcorrect_plugin.functional import at_least_float32, scale_maps, upsample
+from maskcorrect_plugin.functional import at_least_float32, scale_maps, upsample, upsample_maps
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,9 @@ class Preset:
     def render(self, coarse: Tensor, size: tuple[int, int]) -> Tensor:
         """Weighted sums (N,K,h,w) to maps (N,K,H,W) in [0, 1]."""
         if self.scale_map_first:
-            maps = upsample(_scale(coarse.relu(), self.map_epsilon), size)
+            maps = upsample_maps(_scale(coarse.relu(), self.map_epsilon), size)
         else:
-            maps = upsample(coarse, size).relu()
+            maps = upsample_maps(coarse, size).relu()
         return _scale(maps, self.map_epsilon) if self.scale_map_last else maps
 
 

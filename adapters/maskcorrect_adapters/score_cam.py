@@ -96,7 +96,7 @@ class ScoreCAM(LayerAttribution, PerturbationAttribution):  # type: ignore[misc]
             candidates = self._candidates(target, scores)
             make_batch = _MaskedArguments(placed, arguments, self.preset.masks)
             weights = channel_weights(
-                engine, observation.maps, candidates, self.preset, make_batch, show_progress=show_progress
+                engine, observation.maps, candidates, self.preset, make_batch, placed[0], show_progress=show_progress
             )
         coarse = weighted_sum(weights, observation.maps)
         maps = tuple(self.preset.render(coarse, spatial_size(image)).to(image.device) for image in images)
@@ -172,7 +172,7 @@ class ScoreCAMMethod(LayerMethod):
         """``sum_k alpha_k A_k`` for each candidate, (N,K,h,w)."""
         make_batch = _MaskedArguments((inputs,), (), self.preset.masks)
         weights = channel_weights(
-            self.engine, observation.maps, candidates, self.preset, make_batch, show_progress=self.show_progress
+            self.engine, observation.maps, candidates, self.preset, make_batch, inputs, show_progress=self.show_progress
         )
         return weighted_sum(weights, observation.maps)
 
