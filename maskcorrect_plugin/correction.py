@@ -195,9 +195,7 @@ class ProbabilityCorrector(nn.Module):
         keep = _check_keep(keep)
         inputs = self.engine.place(inputs)
         with evaluation_mode(self.model):
-            groups = self.engine.chunks(
-                len(inputs), inputs.device, lambda start, stop: self._first_pass(inputs[start:stop])
-            )
+            groups = self.engine.chunks(len(inputs), inputs, lambda start, stop: self._first_pass(inputs[start:stop]))
             results = [
                 self._correct_group(inputs[start:stop], scores, seen, keep) for start, stop, (scores, seen) in groups
             ]
@@ -261,7 +259,7 @@ class ProbabilityCorrector(nn.Module):
             extra = shared if shared is not None or prepared is None else prepared[images]
             return (self.view.render(inputs[images], flattened[start:stop], extra),)
 
-        scores = torch.cat([chunk for _, _, chunk in self.engine.run(count * block, inputs.device, make_batch)])
+        scores = torch.cat([chunk for _, _, chunk in self.engine.run(count * block, inputs, make_batch)])
         check_finite_scores(scores)
         return self.engine.probs(scores).reshape(count, block, -1)
 

@@ -62,6 +62,12 @@ def upsample(maps: Tensor, size: tuple[int, int], *, align_corners: bool = False
     return F.interpolate(maps, size=size, mode="bilinear", align_corners=align_corners)
 
 
+def upsample_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """`upsample`, but a constant map stays constant: scaling would make a map of the interpolation's rounding."""
+    constant = maps.amax(dim=(-2, -1), keepdim=True) == maps.amin(dim=(-2, -1), keepdim=True)
+    return torch.where(constant, at_least_float32(maps[..., :1, :1]), upsample(maps, size))
+
+
 def is_flat(maps: Tensor) -> Tensor:
     """Which maps carry no information: constant, or holding NaN or infinite values.
 

@@ -24,8 +24,10 @@ logger = logging.getLogger("maskcorrect_plugin")
 OUTPUTS = ("logits", "probs")
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
-AUTO_BATCH_SIZE = {"cpu": 8, "cuda": 256}
-"""Where to start: on a CPU small batches stay in the cache and are the fastest; a GPU wants to be filled."""
+AUTO_PIXELS = {"cpu": 8 * 224 * 224, "cuda": 256 * 224 * 224}
+"""Pixels in a batch to start with: small batches stay in a CPU's cache and are fastest; a GPU wants to be filled."""
+AUTO_LIMIT = {"cpu": 256, "cuda": 4096}
+"""Inputs to start with at most, however small they are."""
 PROBS_TOLERANCE = 1e-3
 """How far a row may be from summing to 1 and still be a distribution: half-precision softmax is that rough."""
 
@@ -120,11 +122,12 @@ class PassEngine:
         self._compiled: Callable[..., Any] | None = None
         self.compile = bool(compile)
 
-    def batch_size(self, device: torch.device) -> int:
-        """Inputs per forward on that device, as far as known by now."""
+    def batch_size(self, like: Tensor) -> int:
+        """Inputs per forward, as far as known by now, for inputs of the size and on the device of `like` (...,H,W)."""
         if isinstance(self._batch_size, int):
             return self._batch_size
-        return AUTO_BATCH_SIZE.get(device.type, AUTO_BATCH_SIZE["cpu"])
+        kind = like.device.type if like.device.type in AUTO_PIXELS else "cpu"
+        return max(1, min(AUTO_LIMIT[kind], AUTO_PIXELS[kind] // max(1, like.shape[-2] * like.shape[-1])))
 
     def place(self, inputs: Tensor) -> Tensor:
         """The inputs, detached, on the model's device and in at least float32 (float64 only for float64 models)."""
@@ -138,14 +141,12 @@ class PassEngine:
         dtype = torch.float64 if reference.dtype == torch.float64 else torch.float32
         return inputs.to(reference.device, dtype)
 
-    def chunks(
-        self, count: int, device: torch.device, attempt: Callable[[int, int], T]
-    ) -> Iterator[tuple[int, int, T]]:
+    def chunks(self, count: int, like: Tensor, attempt: Callable[[int, int], T]) -> Iterator[tuple[int, int, T]]:
         """Walks over ``count`` items in full batches; halves the batch and retries when memory runs out.
 
         Args:
             count: Number of items.
-            device: Where the work happens.
+            like: A tensor of the inputs' size (...,H,W), where the work happens.
             attempt: Does items ``[start, stop)`` and returns their result. It must not keep anything when it raises.
 
         Yields:
@@ -153,7 +154,7 @@ class PassEngine:
         """
         start = 0
         while start < count:
-            stop = min(count, start + self.batch_size(device))
+            stop = min(count, start + self.batch_size(like))
             try:
                 result = attempt(start, stop)
             except (RuntimeError, MemoryError) as error:
@@ -176,20 +177,20 @@ class PassEngine:
             torch.cuda.empty_cache()
 
     def run(
-        self, count: int, device: torch.device, make_batch: Callable[[int, int], tuple[Any, ...]]
+        self, count: int, like: Tensor, make_batch: Callable[[int, int], tuple[Any, ...]]
     ) -> Iterator[tuple[int, int, Tensor]]:
         """Class scores of many lazily made inputs.
 
         Args:
             count: Number of inputs.
-            device: Where they are made.
+            like: A tensor of their size (...,H,W), where they are made.
             make_batch: Makes the arguments of one forward for inputs ``[start, stop)``; the first is the tensor
                 (B,C,H,W).
 
         Yields:
             ``(start, stop, scores)`` with scores (B,M) in at least float32.
         """
-        return self.chunks(count, device, lambda start, stop: self._pass(*make_batch(start, stop)))
+        return self.chunks(count, like, lambda start, stop: self._pass(*make_batch(start, stop)))
 
     def scores(self, inputs: Tensor, *args: Any) -> Tensor:
         """Class scores (B,M) of one batch, in at least float32, never compiled: hooks on the model see this forward.
@@ -204,7 +205,7 @@ class PassEngine:
         if self._compiled is None:
             self._compiled = torch.compile(self.forward_func, dynamic=False)
         count = len(inputs)
-        missing = self.batch_size(inputs.device) - count
+        missing = self.batch_size(inputs) - count
         if missing > 0:  # a new shape would mean a new compilation
             inputs = torch.cat([inputs, inputs[-1:].expand(missing, -1, -1, -1)])
         return self._call(self._compiled, inputs, *args)[:count]

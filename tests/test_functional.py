@@ -30,6 +30,14 @@ def test_scale_maps_half_precision_with_a_tiny_range_does_not_underflow():
     assert torch.equal(F.scale_maps(maps), torch.tensor([[1.0, 0.0]]))
 
 
+def test_a_constant_map_is_still_constant_after_upsampling():
+    """Interpolation alone rounds 0.37 to two neighbouring numbers, which scaling would stretch to 0 and 1."""
+    constant = torch.full((1, 1, 4, 5), 0.37)
+    assert F.is_flat(F.upsample_maps(constant, (20, 21))).all()
+    varying = torch.rand(2, 3, 4, 5)
+    torch.testing.assert_close(F.upsample_maps(varying, (20, 21)), F.upsample(varying, (20, 21)))
+
+
 def test_threshold_is_inclusive_and_values_above_keep_their_value():
     maps = torch.tensor([[0.0, 0.1, 0.1001, 1.0]])
     assert torch.equal(F.threshold_masks(maps, 0.1), torch.tensor([[0.0, 0.0, 0.1001, 1.0]]))

@@ -9,11 +9,9 @@ from torch import nn
 
 from maskcorrect_plugin.inference import PassEngine, class_scores, evaluation_mode, is_out_of_memory
 
-CPU = torch.device("cpu")
-
 
 def run(engine, inputs):
-    batches = list(engine.run(len(inputs), inputs.device, lambda start, stop: (inputs[start:stop],)))
+    batches = list(engine.run(len(inputs), inputs, lambda start, stop: (inputs[start:stop],)))
     assert [start for start, _, _ in batches] == [0, *(stop for _, stop, _ in batches[:-1])]
     return torch.cat([scores for _, _, scores in batches])
 
@@ -26,6 +24,12 @@ def test_packs_into_full_batches_and_covers_every_input_once(tiny_net, device):
         expected = tiny_net(inputs)
     assert counter.batches[:-1] == [4, 4, 3]
     torch.testing.assert_close(scores, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("size", "expected"), [((224, 224), 8), ((32, 32), 256), ((96, 96), 43), ((4000, 4000), 1)])
+def test_automatic_batches_hold_about_equally_many_pixels(size, expected):
+    assert PassEngine(nn.Identity()).batch_size(torch.empty(1, 3, *size)) == expected
+    assert PassEngine(nn.Identity(), batch_size=5).batch_size(torch.empty(1, 3, *size)) == 5
 
 
 class Hungry(nn.Module):
@@ -77,7 +81,7 @@ def test_out_of_memory_in_the_middle_keeps_what_was_done():
         return (images(8)[start:stop],)
 
     with evaluation_mode(model):
-        spans = [(start, stop) for start, stop, _ in engine.run(8, CPU, make_batch)]
+        spans = [(start, stop) for start, stop, _ in engine.run(8, images(), make_batch)]
     assert spans == [(0, 4), (4, 5), (5, 6), (6, 7), (7, 8)]
     assert made == [(0, 4), (4, 8), (4, 6), *spans[1:]]
 
@@ -108,7 +112,7 @@ def test_a_failed_attempt_is_released_before_the_retry():
         assert held[0]() is None
         return start
 
-    assert [start for start, _, _ in engine.chunks(2, CPU, attempt)] == [0, 1]
+    assert [start for start, _, _ in engine.chunks(2, images(), attempt)] == [0, 1]
 
 
 def test_evaluation_mode_restores_each_flag_also_after_an_error():

@@ -17,6 +17,8 @@ from maskcorrect_plugin.inference import evaluation_mode, first_tensor
 MAPS_PER_GROUP = 160
 """Maps at input resolution that a group may keep, for its figures: 32 images of 5 candidates, 1 of 160."""
 
+IMAGES_PER_GROUP = {"cpu": 8, "gpu": 32}
+
 
 @dataclass(frozen=True)
 class ImageOutcome:
@@ -38,12 +40,13 @@ class ImageOutcome:
 
 
 def group_size(corrector: ProbabilityCorrector) -> int:
-    """Images that are handled together: what one forward takes, as long as their maps stay within `MAPS_PER_GROUP`.
+    """Images that are handled together, as long as their maps stay within `MAPS_PER_GROUP`.
 
-    It depends on the settings and the device alone, never on timing, so that the same run packs the same batches.
+    Few on a CPU, so that results are seen soon. It depends on the settings and the device alone, never on timing, so
+    that the same run packs the same batches.
     """
-    batch = corrector.engine.batch_size(model_device(corrector.model))
-    return max(1, min(batch, MAPS_PER_GROUP // corrector.top_k))
+    most = IMAGES_PER_GROUP["cpu" if model_device(corrector.model).type == "cpu" else "gpu"]
+    return max(1, min(most, MAPS_PER_GROUP // corrector.top_k))
 
 
 def model_device(model: nn.Module) -> torch.device:
