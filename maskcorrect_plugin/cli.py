@@ -145,10 +145,10 @@ def methods(
 @app.command(short_help="Show it on the network that comes with it.")
 def demo(
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="DIR", help="Folder for the figures. [default: nothing is written]"),
-    ] = None,
-    count: Annotated[int, typer.Option(metavar="N", min=1, help="Images to evaluate.")] = 320,
+        Path,
+        typer.Option("--output", "-o", metavar="DIR", help="Folder for the figures; an earlier demo's are replaced."),
+    ] = Path("maskcorrect-demo"),
+    count: Annotated[int, typer.Option(metavar="N", min=1, help="Images to evaluate.")] = 800,
     seed: Annotated[int, typer.Option(metavar="S", help="Of the held-out images.")] = 0,
     method: Annotated[str, typer.Option(metavar="NAME", help="The attribution method.")] = "ScoreCAM",
 ) -> None:

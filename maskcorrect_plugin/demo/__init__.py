@@ -1,0 +1,1 @@
+"""The embedded default: procedural fine-grained scenes and a small network trained on them, both in the package."""
