@@ -6,10 +6,11 @@ The evaluation loop below knows nothing of correction. It takes a module that gi
 """
 
 import torch
+from torch.utils.data import DataLoader
+
 from maskcorrect_plugin import ProbabilityCorrector, load_model
 from maskcorrect_plugin.demo.network import normalize
 from maskcorrect_plugin.demo.scenes import SceneDataset
-from torch.utils.data import DataLoader
 
 
 @torch.no_grad()

@@ -3,9 +3,10 @@
 python swap_method.py
 """
 
+from PIL import Image
+
 from maskcorrect_plugin import ProbabilityCorrector, load_model
 from maskcorrect_plugin.demo.scenes import make_scene
-from PIL import Image
 
 loaded = load_model("demo")
 inputs = loaded.transform(Image.fromarray(make_scene("test", 4).image)).unsqueeze(0)

@@ -3,8 +3,10 @@
 import re
 
 import pytest
-
+import torch
 from conftest import ROOT
+from torch import nn
+
 from maskcorrect_plugin import registry
 from maskcorrect_plugin.testing import check_backend
 
@@ -24,10 +26,60 @@ def test_the_backend_of_the_readme_is_complete_and_passes_the_checks():
         registry.unregister_backend("center")
 
 
-@pytest.mark.parametrize("path", ["README.md", "docs/getting-started.md", "docs/method.md", "docs/architecture.md"])
+HOW_TO = sorted(f"docs/how-to/{path.name}" for path in (ROOT / "docs" / "how-to").glob("*.md"))
+
+
+@pytest.mark.parametrize(
+    "path", ["README.md", "docs/getting-started.md", "docs/method.md", "docs/architecture.md", *HOW_TO]
+)
 def test_python_blocks_compile_and_links_lead_somewhere(path):
     for block in blocks(path, "python"):
         compile(block, path, "exec")
     folder = (ROOT / path).parent
     for link in re.findall(r"\]\(([^)#]+)\)", (ROOT / path).read_text()):
         assert link.startswith("https://") or (folder / link).exists(), f"{path} links to {link}"
+
+
+class NetOfTheReader(nn.Module):
+    """What the how-to pages take for granted: a CNN with `layer4`, global average pooling and one linear head."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, stride=2, padding=1)
+        self.layer4 = nn.Sequential(nn.Conv2d(4, 6, 3, padding=1), nn.ReLU())
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(6, 7)
+
+    def forward(self, inputs):
+        return self.fc(self.pool(self.layer4(self.stem(inputs).relu())).flatten(1))
+
+
+def what_the_reader_has():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model, images = NetOfTheReader().eval(), torch.randn(3, 3, 32, 32)
+    rgb = images[0].sigmoid().permute(1, 2, 0).numpy()
+    return {"model": model, "images": images, "labels": torch.tensor([0, 3, 6]), "rgb": rgb}
+
+
+def test_there_are_how_to_pages():
+    assert len(HOW_TO) >= 4
+
+
+@pytest.mark.parametrize("path", HOW_TO)
+def test_how_to_pages_run_from_top_to_bottom(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))  # what a page registers goes with it
+    code = blocks(path, "python")
+    assert code
+    for library in ("pytorch_grad_cam", "torchcam", "timm"):
+        if any(f"import {library}" in block or f"from {library}" in block for block in code):
+            pytest.importorskip(library)
+    namespace = what_the_reader_has()
+    before = {name: value.clone() for name, value in namespace["model"].state_dict().items()}
+    for block in code:
+        exec(compile(block, path, "exec"), namespace)
+    assert all(torch.equal(before[name], value) for name, value in namespace["model"].state_dict().items())
+    result = namespace["result"]  # every page ends up with a correction
+    torch.testing.assert_close(result.corrected_probs.sum(dim=1), torch.ones(3))
+    assert result.corrected.any()

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -112,15 +113,15 @@ def report(outcome: DemoOutcome) -> Iterator[str]:
 
 def verdict(table: PairedOutcome, level: float = 0.05) -> str:
     """The table in words."""
-    if table.fixed == table.broken:
-        return f"Correction fixed as many answers as it broke ({table.fixed}): no net effect."
-    direction = "more answers than it broke" if table.fixed > table.broken else "fewer answers than it broke"
-    sure = (
-        "a difference that chance alone would rarely make"
-        if table.mcnemar_p < level
-        else "a difference that chance alone could well make"
+    fixed, broken, p_value = table.fixed, table.broken, p_text(table.mcnemar_p, equals=True)
+    if fixed == broken:
+        return f"Correction fixed as many answers as it broke ({fixed}): no net effect."
+    direction = "more" if fixed > broken else "fewer"
+    chance = "would rarely make" if table.mcnemar_p < level else "could well make"
+    return (
+        f"Correction fixed {direction} answers than it broke ({fixed} against {broken}): a difference that chance "
+        f"alone {chance} (p {p_value})."
     )
-    return f"Correction fixed {direction} ({table.fixed} against {table.broken}): {sure} (p {p_text(table.mcnemar_p, equals=True)})."
 
 
 def p_text(p_value: float, *, equals: bool = False) -> str:
@@ -160,7 +161,7 @@ def _draw_cases(
     tables = {name: table for name, table in tables.items() if table.total}
     p_values = {name: table.mcnemar_p for name, table in tables.items()}
     overview = draw_outcome({name: vars(table) for name, table in tables.items()}, p_values=p_values)
-    names = [folder.add_figure("outcome", lambda path: save_figure(overview, path))]
+    names = [folder.add_figure("outcome", partial(save_figure, overview))]
     folder.add({"scene": None, "figure": names[0]})
     for kind, index in instructive_cases(outcome):
         scene = scenes.scene(index)
@@ -175,7 +176,7 @@ def _draw_cases(
             title=f"scene {index}: {kind}",
             label=scene.label,
         )
-        names.append(folder.add_figure(f"{kind}-{index}", lambda path, figure=figure: save_figure(figure, path)))
+        names.append(folder.add_figure(f"{kind}-{index}", partial(save_figure, figure)))
         folder.add({"scene": index, "kind": kind, "figure": names[-1]})
     table = outcome.everything
     folder.finish({"summary": {**vars(table), "mcnemar_p": table.mcnemar_p, "seconds": round(outcome.seconds, 3)}})
