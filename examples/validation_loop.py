@@ -57,7 +57,7 @@ def validate(model, loader):
     criterion = nn.CrossEntropyLoss()
     totals, count = torch.zeros(3), 0
     model.eval()
-    with torch.inference_mode():
+    with torch.inference_mode():  # methods that need gradients want torch.no_grad() here
         for images, target in loader:
             output = model(images)
             loss = criterion(output, target)

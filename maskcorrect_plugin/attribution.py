@@ -15,7 +15,7 @@ every method guarantees:
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from .checks import check_candidates
+from .checks import check_candidates, check_choice
 from .inference import PassEngine
 
 
@@ -146,10 +146,12 @@ class AttributionBackend(ABC):
     """Import name of the library behind it; None when there is none to install."""
     install: ClassVar[str | None] = None
     """The command that installs the library."""
+    catalogue: ClassVar[Mapping[str, MethodInfo]] = {}
+    """What is known of each method, by its name."""
 
-    @abstractmethod
     def methods(self) -> tuple[str, ...]:
-        """Names of the methods, under the library's own class names."""
+        """Names of the methods, under the library's own class names; those of the catalogue by default."""
+        return tuple(self.catalogue)
 
     @abstractmethod
     def create(
@@ -169,5 +171,6 @@ class AttributionBackend(ABC):
         return None
 
     def info(self, method: str) -> MethodInfo:
-        """What is known of a method without making it."""
-        return MethodInfo(method)
+        """What is known of a method, with its default options, without making it."""
+        check_choice("method", method, self.methods())
+        return self.catalogue.get(method, MethodInfo(method))

@@ -123,9 +123,10 @@ def correct(
 ) -> None:
     """Correct images: print the most probable classes before and after, and write figures and result.json."""
     given = {name: value.value if isinstance(value, Enum) else value for name, value in locals().items()}
-    from .commands import correct as command  # imports torch
+    from .commands.correct import correct as run_correct  # imports torch
+    from .commands.run import CorrectOptions
 
-    raise typer.Exit(command.correct(command.CorrectOptions(**given)))
+    raise typer.Exit(run_correct(CorrectOptions(**given)))
 
 
 @app.command(short_help="List the attribution methods.")

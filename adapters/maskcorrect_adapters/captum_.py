@@ -1,12 +1,12 @@
 """The backend of Captum: the attribution methods that make sense as maps, by name and by object."""
 
 import sys
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from torch import nn
 
 from maskcorrect_plugin.attribution import AttributionBackend, AttributionMethod, MethodInfo
-from maskcorrect_plugin.checks import check_choice
 
 from .loading import load, load_or_warn
 
@@ -38,14 +38,7 @@ class CaptumBackend(AttributionBackend):
     name: ClassVar[str] = "captum"
     library: ClassVar[str | None] = "captum"
     install: ClassVar[str | None] = "pip install captum"
-
-    def methods(self) -> tuple[str, ...]:
-        """Captum's class names."""
-        return tuple(_INFOS)
-
-    def info(self, method: str) -> MethodInfo:
-        """What is known of a method with its default options, without making it."""
-        return _INFOS[check_choice("method", method, tuple(_INFOS))]
+    catalogue: ClassVar[Mapping[str, MethodInfo]] = _INFOS
 
     def create(
         self,

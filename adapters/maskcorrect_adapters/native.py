@@ -1,5 +1,6 @@
 """The native backend: Score-CAM and CAM, written for the corrector."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from torch import nn
@@ -25,20 +26,13 @@ class NativeBackend(AttributionBackend):
     """Methods of this package's own."""
 
     name: ClassVar[str] = "native"
-
-    def methods(self) -> tuple[str, ...]:
-        """``ScoreCAM`` and ``CAM``."""
-        return tuple(_INFOS)
-
-    def info(self, method: str) -> MethodInfo:
-        """What is known of a method without making it."""
-        return _INFOS[check_choice("method", method, tuple(_INFOS))]
+    catalogue: ClassVar[Mapping[str, MethodInfo]] = _INFOS
 
     def create(
         self, method: str, model: nn.Module, target_layer: str | nn.Module | None = None, **options: Any
     ) -> AttributionMethod:
         """Binds ``ScoreCAM`` or ``CAM`` to a model; the options are those of `ScoreCAMMethod` and `CAMMethod`."""
-        check_choice("method", method, tuple(_INFOS))
+        check_choice("method", method, self.methods())
         if method == "CAM":
             from .cam import CAMMethod
 

@@ -2,13 +2,12 @@
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from maskcorrect_plugin.attribution import AttributionBackend, AttributionMethod, MethodInfo
-from maskcorrect_plugin.checks import check_choice
 from maskcorrect_plugin.errors import ArgumentError
 
 from .loading import load, load_or_warn
@@ -62,14 +61,7 @@ class GradCamBackend(AttributionBackend):
     name: ClassVar[str] = "pytorch_grad_cam"
     library: ClassVar[str | None] = "pytorch_grad_cam"
     install: ClassVar[str | None] = 'pip install "maskcorrect-plugin[grad-cam]"'
-
-    def methods(self) -> tuple[str, ...]:
-        """The CAM classes of the library that explain a classifier."""
-        return tuple(_INFOS)
-
-    def info(self, method: str) -> MethodInfo:
-        """What is known of a method without making it."""
-        return _INFOS[check_choice("method", method, tuple(_INFOS))]
+    catalogue: ClassVar[Mapping[str, MethodInfo]] = _INFOS
 
     def create(
         self,

@@ -1,13 +1,12 @@
 """The backend of torchcam: its extractors, by name and by object."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from maskcorrect_plugin.attribution import AttributionBackend, AttributionMethod, MethodInfo
-from maskcorrect_plugin.checks import check_choice
 from maskcorrect_plugin.errors import ArgumentError
 
 from .loading import load, load_or_warn
@@ -41,14 +40,7 @@ class TorchcamBackend(AttributionBackend):
     name: ClassVar[str] = "torchcam"
     library: ClassVar[str | None] = "torchcam"
     install: ClassVar[str | None] = 'pip install "maskcorrect-plugin[torchcam]"'
-
-    def methods(self) -> tuple[str, ...]:
-        """Torchcam's class names."""
-        return tuple(_INFOS)
-
-    def info(self, method: str) -> MethodInfo:
-        """What is known of a method with its default options, without making it."""
-        return _INFOS[check_choice("method", method, tuple(_INFOS))]
+    catalogue: ClassVar[Mapping[str, MethodInfo]] = _INFOS
 
     def create(
         self,

@@ -1,10 +1,7 @@
 """``maskcorrect correct``: checks everything that can be checked before the model is loaded, loads it and runs."""
 
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,42 +16,9 @@ from maskcorrect_plugin.images import find_images
 from maskcorrect_plugin.models import load_model
 from maskcorrect_plugin.models.preprocessing import check_channels
 
-from .run import CorrectRun
+from .run import CorrectOptions, CorrectRun
 
 DEFAULT_TOP_K = 5
-
-
-@dataclass(frozen=True)
-class CorrectOptions:
-    """The arguments of ``maskcorrect correct``; the module `options` says what each means."""
-
-    images: Sequence[Path]
-    model: str
-    weights: str
-    method: str
-    top_k: int | None
-    threshold: float
-    view: str
-    fill: str
-    vote: str
-    candidate_weights: str
-    max_gap: float | None
-    target_layer: str | None
-    preset: str | None
-    precision: str
-    batch_size: int | None
-    device: str | None
-    compile: bool
-    classes: Path | None
-    size: int | None
-    mean: str | None
-    std: str | None
-    model_output: str
-    output: Path | None
-    overwrite: bool
-    figures: bool
-    as_json: bool
-    quiet: bool
 
 
 def correct(options: CorrectOptions) -> int:

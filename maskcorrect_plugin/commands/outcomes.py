@@ -17,7 +17,8 @@ from maskcorrect_plugin.inference import evaluation_mode, first_tensor
 MAPS_PER_GROUP = 160
 """Maps at input resolution that a group may keep, for its figures: 32 images of 5 candidates, 1 of 160."""
 
-IMAGES_PER_GROUP = {"cpu": 8, "gpu": 32}
+USUAL_SIZE = (224, 224)
+"""Pixels of an image, before any is read: what a batch holds depends on it."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,12 @@ class ImageOutcome:
 
 
 def group_size(corrector: ProbabilityCorrector) -> int:
-    """Images that are handled together, as long as their maps stay within `MAPS_PER_GROUP`.
+    """Images that are handled together: a batch of usual size, as long as their maps stay within `MAPS_PER_GROUP`.
 
-    Few on a CPU, so that results are seen soon. It depends on the settings and the device alone, never on timing, so
-    that the same run packs the same batches.
+    It depends on the settings and the device alone, never on timing, so that the same run packs the same batches.
     """
-    most = IMAGES_PER_GROUP["cpu" if model_device(corrector.model).type == "cpu" else "gpu"]
-    return max(1, min(most, MAPS_PER_GROUP // corrector.top_k))
+    usual = torch.empty(0, *USUAL_SIZE, device=model_device(corrector.model))
+    return max(1, min(corrector.engine.batch_size(usual), MAPS_PER_GROUP // corrector.top_k))
 
 
 def model_device(model: nn.Module) -> torch.device:

@@ -3,8 +3,9 @@
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 from tqdm import tqdm
@@ -25,8 +26,38 @@ from maskcorrect_plugin.commands.terminal import (
 from maskcorrect_plugin.correction import KEEP, ProbabilityCorrector
 from maskcorrect_plugin.models import LoadedModel
 
-if TYPE_CHECKING:
-    from .correct import CorrectOptions
+
+@dataclass(frozen=True)
+class CorrectOptions:
+    """The arguments of ``maskcorrect correct``; the module `options` says what each means."""
+
+    images: Sequence[Path]
+    model: str
+    weights: str
+    method: str
+    top_k: int | None
+    threshold: float
+    view: str
+    fill: str
+    vote: str
+    candidate_weights: str
+    max_gap: float | None
+    target_layer: str | None
+    preset: str | None
+    precision: str
+    batch_size: int | None
+    device: str | None
+    compile: bool
+    classes: Path | None
+    size: int | None
+    mean: str | None
+    std: str | None
+    model_output: str
+    output: Path | None
+    overwrite: bool
+    figures: bool
+    as_json: bool
+    quiet: bool
 
 
 class CorrectRun:
@@ -42,7 +73,7 @@ class CorrectRun:
 
     def __init__(
         self,
-        options: "CorrectOptions",
+        options: CorrectOptions,
         loaded: LoadedModel,
         corrector: ProbabilityCorrector,
         files: Sequence[Path],
