@@ -59,7 +59,7 @@ class MaskView(View):
         threshold: Map values at or below it are hidden altogether. In [0, 1).
         fill: What is shown instead: ``"zero"`` (in normalised space the data set's mean colour), ``"black"`` (needs
             `mean` and `std`), ``"mean"`` (this image's mean colour), ``"blur"`` (this image blurred), or a tensor that
-            broadcasts with (N,C,H,W).
+            broadcasts with one image (C,H,W).
         mean: Mean of the normalisation, one value per colour channel.
         std: Standard deviation of the normalisation, one value per colour channel.
     """
@@ -101,11 +101,13 @@ class MaskView(View):
 
     @staticmethod
     def _fitted(fill: Tensor, inputs: Tensor) -> Tensor:
+        """The fill as (1,C,H,W). One for all images: which ones are corrected together is the corrector's business."""
+        image = (1, *inputs.shape[1:])
         try:
-            return fill.to(inputs.device, inputs.dtype).expand(inputs.shape)
+            return fill.to(inputs.device, inputs.dtype).expand(image)
         except RuntimeError:
             raise ArgumentError(
-                f"fill must broadcast to inputs {tuple(inputs.shape)}, got {tuple(fill.shape)}"
+                f"fill must broadcast to one image {image}, the same for all; got {tuple(fill.shape)}"
             ) from None
 
 

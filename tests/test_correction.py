@@ -159,7 +159,7 @@ def test_vote_and_weights(tiny_net, tiny_images, vote, weights):
     torch.testing.assert_close(result.correction, expected, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("fill", ["mean", "blur", "black", torch.full((1, 3, 1, 1), 0.3), torch.rand(3, 3, 16, 20)])
+@pytest.mark.parametrize("fill", ["mean", "blur", "black", torch.full((1, 3, 1, 1), 0.3), torch.rand(3, 16, 20)])
 def test_fills_reach_the_network(tiny_net, tiny_images, fill):
     norm = {"mean": [0.5] * 3, "std": [0.25] * 3}
     corrector = ProbabilityCorrector(tiny_net, "CAM", "act", top_k=2, fill=fill, **norm)
