@@ -91,7 +91,9 @@ def test_the_training_scenes_have_the_mean_and_deviation_that_normalize_takes_of
 
 # training
 
-TINY = train.Recipe(train_scenes=64, validation_scenes=32, test_scenes=32, epochs=3, batch_size=16, learning_rate=2e-3)
+TINY = train.Recipe(
+    train_scenes=64, validation_scenes=32, test_scenes=32, easy_epochs=2, epochs=3, batch_size=16, learning_rate=2e-3
+)
 
 
 def test_training_is_repeatable_and_learns():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from maskcorrect_plugin.demo import network, train
+from maskcorrect_plugin.demo import difficulty, network, train
 from maskcorrect_plugin.demo.scenes import (
     CLASS_NAMES,
     IMAGE_SIZE,
@@ -152,6 +152,25 @@ def test_the_background_says_nothing_about_the_subclass(scenes):
             counts[scene.label % len(SUB_NAMES), kind] += 1
     shares = counts / counts.sum(axis=1, keepdims=True)
     assert np.abs(shares - 1 / len(SUB_NAMES)).max() < 0.08
+
+
+# difficulty
+
+
+def test_easier_scenes_are_only_painted_inside_the_context():
+    usual = make_scene("train", 3)
+    with difficulty.easier():
+        easy = make_scene("train", 3)
+    assert not same(easy, usual)
+    assert easy.detail_mask.sum() > usual.detail_mask.sum()
+    assert same(make_scene("train", 3), usual)
+
+
+def test_the_usual_difficulty_returns_after_an_error():
+    usual = make_scene("train", 3)
+    with pytest.raises(RuntimeError, match="stop"), difficulty.easier():
+        raise RuntimeError("stop")
+    assert same(make_scene("train", 3), usual)
 
 
 # arguments

@@ -120,7 +120,9 @@ def test_wrong_settings_are_refused(arguments, message):
 
 
 def test_a_fill_that_does_not_fit_the_images_is_named():
-    with pytest.raises(ValueError, match=r"fill must broadcast to one image \(1, 3, 12, 16\), the same for all; got \(1, 4, 1, 1\)"):
+    with pytest.raises(
+        ValueError, match=r"fill must broadcast to one image \(1, 3, 12, 16\), the same for all; got \(1, 4, 1, 1\)"
+    ):
         MaskView(0.1, torch.ones(1, 4, 1, 1)).prepare(picture())
 
 

@@ -6,7 +6,7 @@ its own inside a corrector, and it does not look at the class.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -120,15 +120,7 @@ class EnergyBackend(AttributionBackend):
     """What the entry point in pyproject.toml names."""
 
     name: ClassVar[str] = "energy"
-
-    def methods(self) -> tuple[str, ...]:
-        """One method."""
-        return (INFO.name,)
-
-    def info(self, method: str) -> MethodInfo:
-        """What is known of it without making it."""
-        check_choice("method", method, self.methods())
-        return INFO
+    catalogue: ClassVar[Mapping[str, MethodInfo]] = {INFO.name: INFO}
 
     def create(
         self, method: str, model: nn.Module, target_layer: str | nn.Module | None = None, **options: Any
