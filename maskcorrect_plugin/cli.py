@@ -149,7 +149,7 @@ def demo(
         Path,
         typer.Option("--output", "-o", metavar="DIR", help="Folder for the figures; an earlier demo's are replaced."),
     ] = Path("maskcorrect-demo"),
-    count: Annotated[int, typer.Option(metavar="N", min=1, help="Images to evaluate.")] = 800,
+    count: Annotated[int, typer.Option(metavar="N", min=1, help="Images to evaluate.")] = 500,
     seed: Annotated[int, typer.Option(metavar="S", help="Of the held-out images.")] = 0,
     method: Annotated[str, typer.Option(metavar="NAME", help="The attribution method.")] = "ScoreCAM",
 ) -> None:

@@ -47,7 +47,7 @@ class DemoOutcome:
 
 def run_demo(
     output: Path | None,
-    count: int = 800,
+    count: int = 500,
     seed: int = 0,
     method: str = "ScoreCAM",
     echo: Callable[[str], None] = lambda text: None,
