@@ -18,14 +18,13 @@ GAP_RANK = 5
 """The paper's gap is between the first and the fifth probability."""
 
 
-def scale_maps(maps: Tensor, *, floor: bool = True) -> Tensor:
+def scale_maps(maps: Tensor) -> Tensor:
     """Min-max scales each map to [0, 1].
 
     A map without information (max == min, or not finite) becomes all zeros, never NaN; `is_flat` finds it afterwards.
 
     Args:
         maps: Tensor (..., H, W) of any finite range.
-        floor: Subtract each map's minimum first. Without it, maps are only divided by their maximum.
 
     Returns:
         Tensor of the same shape, in at least float32.
@@ -36,7 +35,7 @@ def scale_maps(maps: Tensor, *, floor: bool = True) -> Tensor:
                 [0.2500, 1.0000]])
     """
     maps = at_least_float32(maps)
-    low = maps.amin(dim=(-2, -1), keepdim=True) if floor else torch.zeros_like(maps[..., :1, :1])
+    low = maps.amin(dim=(-2, -1), keepdim=True)
     high = maps.amax(dim=(-2, -1), keepdim=True)
     span = high - low
     usable = torch.isfinite(span) & (span > 0)

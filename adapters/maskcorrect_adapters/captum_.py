@@ -1,6 +1,5 @@
 """The backend of Captum: the attribution methods that make sense as maps, by name and by object."""
 
-import sys
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -8,7 +7,7 @@ from torch import nn
 
 from maskcorrect_plugin.attribution import AttributionBackend, AttributionMethod, MethodInfo
 
-from .loading import load, load_or_warn
+from .loading import adopt, load
 
 _INFOS = {
     info.name: info
@@ -77,8 +76,5 @@ class CaptumBackend(AttributionBackend):
         Example:
             ``create_attribution(functools.partial(IntegratedGradients(model).attribute, n_steps=20), model)``
         """
-        if "captum" not in sys.modules:  # then nobody has an object of it
-            return None
-        library = load_or_warn("captum_method", self)
-        adopted: AttributionMethod | None = library.adopt_captum(obj, model, _INFOS) if library else None
+        adopted: AttributionMethod | None = adopt("captum_method", "adopt_captum", self, obj, model)
         return adopted

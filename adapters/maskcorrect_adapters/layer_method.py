@@ -8,12 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from maskcorrect_plugin.attribution import AttributionMethod, Observation
-from maskcorrect_plugin.checks import check_candidates, check_inputs, check_target
+from maskcorrect_plugin.attribution import Observation
+from maskcorrect_plugin.checks import check_candidates, check_inputs
 from maskcorrect_plugin.errors import LayerError
 from maskcorrect_plugin.functional import spatial_size
 from maskcorrect_plugin.inference import PassEngine, evaluation_mode
 from maskcorrect_plugin.layers import check_feature_maps, find_target_layer, get_layer, layer_name
+
+from .streaming import StreamingMethod
 
 
 class FeatureMaps(Observation):
@@ -67,7 +69,7 @@ def recorded(layer: nn.Module, name: str) -> Iterator[FeatureMaps]:
         handle.remove()
 
 
-class LayerMethod(AttributionMethod):
+class LayerMethod(StreamingMethod):
     """A method whose map is a weighted sum of one layer's feature maps, made at the layer's resolution first.
 
     Args:
@@ -117,19 +119,6 @@ class LayerMethod(AttributionMethod):
     @abstractmethod
     def render(self, coarse: Tensor, size: tuple[int, int]) -> Tensor:
         """Coarse maps (N,K,h,w) to maps (N,K,H,W) in [0, 1]."""
-
-    def attribute(self, inputs: Tensor, target: int | Tensor) -> Tensor:
-        """The map of one class for each image, (N,1,H,W)."""
-        check_inputs(inputs)
-        classes = check_target(target, len(inputs))
-        return self.attribute_candidates(inputs, classes.unsqueeze(1))
-
-    def attribute_candidates(
-        self, inputs: Tensor, candidates: Tensor, observation: Observation | None = None
-    ) -> Tensor:
-        """The maps of several classes of each image, (N,K,H,W), by one set of forwards."""
-        blocks = self.stream_candidates(inputs, candidates, observation, block=candidates.shape[-1])
-        return torch.cat(list(blocks), dim=1)
 
     def stream_candidates(
         self, inputs: Tensor, candidates: Tensor, observation: Observation | None = None, block: int = 8

@@ -7,19 +7,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from maskcorrect_plugin.attribution import AttributionMethod, Observation
-from maskcorrect_plugin.checks import check_candidates, check_classes, check_inputs, check_target
+from maskcorrect_plugin.attribution import Observation
+from maskcorrect_plugin.checks import check_candidates, check_classes, check_inputs
 from maskcorrect_plugin.errors import ArgumentError
 from maskcorrect_plugin.functional import is_flat, scale_maps, spatial_size, upsample
 from maskcorrect_plugin.inference import PassEngine, class_scores, first_tensor
 
 from .state import preserved, seeded
+from .streaming import StreamingMethod
 
 Solver = Callable[[Tensor], Tensor]
 """From classes (n,) int64 to the maps (n,h,w) of n images."""
 
 
-class LibraryMethod(AttributionMethod):
+class LibraryMethod(StreamingMethod):
     """A method of another library, with the contract kept around it.
 
     Args:
@@ -80,21 +81,6 @@ class LibraryMethod(AttributionMethod):
     def run_observed(self, inputs: Tensor) -> Observation:
         """Runs the forward that nobody else ran; methods that keep nothing of it run none."""
         return Observation()
-
-    def attribute(self, inputs: Tensor, target: int | Tensor) -> Tensor:
-        """The map of one class for each image, (N,1,H,W)."""
-        check_inputs(inputs)
-        classes = check_target(target, len(inputs))
-        return self.attribute_candidates(inputs, classes.unsqueeze(1))
-
-    def attribute_candidates(
-        self, inputs: Tensor, candidates: Tensor, observation: Observation | None = None
-    ) -> Tensor:
-        """The maps of several classes of each image, (N,K,H,W)."""
-        check_inputs(inputs)
-        candidates = check_candidates(candidates, len(inputs))
-        blocks = self.stream_candidates(inputs, candidates, observation, block=candidates.shape[1])
-        return torch.cat(list(blocks), dim=1)
 
     def stream_candidates(
         self, inputs: Tensor, candidates: Tensor, observation: Observation | None = None, block: int = 8

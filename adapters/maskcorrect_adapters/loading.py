@@ -1,8 +1,11 @@
 """Importing a library only when it is needed, and saying what is wrong when it cannot be imported."""
 
 import importlib
+import sys
 import warnings
 from typing import Any
+
+from torch import nn
 
 from maskcorrect_plugin.attribution import AttributionBackend
 from maskcorrect_plugin.errors import MissingLibraryError
@@ -26,10 +29,23 @@ def load(module: str, backend: AttributionBackend) -> Any:
         ) from error
 
 
-def load_or_warn(module: str, backend: AttributionBackend) -> Any:
-    """The same; None with a warning where the library is broken, so that other backends are still asked."""
+def adopt(module: str, function: str, backend: AttributionBackend, obj: Any, model: nn.Module) -> Any:
+    """A method around the user's own object of the backend's library, or None if it is not one.
+
+    Where the library is broken it warns, so that other backends are still asked.
+
+    Args:
+        module: As in `load`.
+        function: Of that module: takes the object, the model and the backend's catalogue.
+        backend: Who is asked.
+        obj: The object.
+        model: The classifier.
+    """
+    if backend.library not in sys.modules:  # then nobody has an object of it
+        return None
     try:
-        return load(module, backend)
+        library = load(module, backend)
     except MissingLibraryError as error:
         warnings.warn(f"attribution backend {backend.name!r} is left out: {error}", stacklevel=3)
         return None
+    return getattr(library, function)(obj, model, backend.catalogue)

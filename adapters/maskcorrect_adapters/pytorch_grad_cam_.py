@@ -1,7 +1,6 @@
 """The backend of pytorch-grad-cam: its CAM classes for classifiers, by name and by object."""
 
 import importlib
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 from maskcorrect_plugin.attribution import AttributionBackend, AttributionMethod, MethodInfo
 from maskcorrect_plugin.errors import ArgumentError
 
-from .loading import load, load_or_warn
+from .loading import adopt, load
 
 
 def _info(
@@ -121,8 +120,5 @@ class GradCamBackend(AttributionBackend):
         The object's hooks are taken off the model, where they would keep every activation of every forward, and come
         back while the object itself is called: it goes on working.
         """
-        if "pytorch_grad_cam" not in sys.modules:  # then nobody has an object of it
-            return None
-        library = load_or_warn("grad_cam_method", self)
-        adopted: AttributionMethod | None = library.adopt_grad_cam(obj, model, _INFOS) if library else None
+        adopted: AttributionMethod | None = adopt("grad_cam_method", "adopt_grad_cam", self, obj, model)
         return adopted

@@ -1,6 +1,5 @@
 """The backend of torchcam: its extractors, by name and by object."""
 
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 from maskcorrect_plugin.attribution import AttributionBackend, AttributionMethod, MethodInfo
 from maskcorrect_plugin.errors import ArgumentError
 
-from .loading import load, load_or_warn
+from .loading import adopt, load
 
 _INFOS = {
     info.name: info
@@ -76,8 +75,5 @@ class TorchcamBackend(AttributionBackend):
 
     def adopt(self, obj: Any, model: nn.Module) -> AttributionMethod | None:
         """Wraps the user's own extractor, with its layers and options."""
-        if "torchcam" not in sys.modules:  # then nobody has an object of it
-            return None
-        library = load_or_warn("torchcam_method", self)
-        adopted: AttributionMethod | None = library.adopt_torchcam(obj, model, _INFOS) if library else None
+        adopted: AttributionMethod | None = adopt("torchcam_method", "adopt_torchcam", self, obj, model)
         return adopted
