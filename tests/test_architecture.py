@@ -20,7 +20,7 @@ LAYERS = [
     {"commands"},
     {"visualization"},
     {"evaluation"},
-    {"models", "images", "correction"},
+    {"models", "images", "correction", "corrector", "results"},
     {"registry"},
     {"attribution"},
     {"views", "layers"},
