@@ -33,6 +33,10 @@ class ImageError(ArgumentError):
     """A file cannot be read as one image."""
 
 
+class RunError(ArgumentError):
+    """The folder of an evaluation cannot be used: not writable, no space, damaged, or of another run."""
+
+
 class MissingLibraryError(MaskCorrectError, ImportError):
     """An optional library is not installed. The message ends with the command that installs it."""
 
