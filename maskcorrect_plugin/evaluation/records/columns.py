@@ -21,6 +21,7 @@ corrected                  bool                     False where max_gap passed t
 changed                    bool                     the answer is another one now
 flat                       list[bool]               for each view: its map carried no information
 forwards                   int32                    forwards of the model spent on the image
+seconds                    float32                  time of its correction, shared evenly within its group
 weights                    list[float32]            the weight w_v of each of the V views in R
 probs                      list[float], nullable    the whole Y (M values), unless a run keeps the top only
 masked_probs               list[float], nullable    the P_v, V rows of M values, one after the other
@@ -72,6 +73,7 @@ def records_schema(distributions: str = "float16") -> "pa.Schema":
         "changed": pa.bool_(),
         "flat": pa.list_(pa.bool_()),
         "forwards": pa.int32(),
+        "seconds": pa.float32(),
         "weights": pa.list_(pa.float32()),
         "probs": pa.list_(half),
         "masked_probs": pa.list_(half),
