@@ -22,7 +22,7 @@ from maskcorrect_plugin.models.preprocessing import Transform
 from maskcorrect_plugin.registry import NATIVE, get_backend, split_name
 from maskcorrect_plugin.versions import versions
 
-from .answers import Correctable
+from .correctable import Correctable
 from .manifest import Manifest, model_fingerprint, transform_text
 from .records.parts import remove_leftovers
 from .run_folder import RunFolder, folder_name

@@ -12,7 +12,7 @@ from maskcorrect_plugin.datasets import ImageDataset, LoadedGroup
 from maskcorrect_plugin.functional import spatial_size
 from maskcorrect_plugin.normalization import denormalize, known_or_spread
 
-from .answers import Answer, Correctable, correct_each
+from .correctable import Answer, Correctable, correct_each
 from .records.columns import DISTRIBUTIONS, records_schema
 from .records.maps import maps_schema, pack_maps
 from .records.parts import write_table

@@ -17,6 +17,7 @@ label_rank_before, _after  int32                    rank of the true class, 1 fo
 brier_before, _after       float32                  sum_m (p_m - [m = label])^2, in [0, 2]
 gap12                      float32                  p1 - p2, before correction
 gap15                      float32                  p1 - p_min(5,M), before correction
+num_candidates             int32                    K
 corrected                  bool                     False where max_gap passed the image unchanged
 changed                    bool                     the answer is another one now
 flat                       list[bool]               for each view: its map carried no information
@@ -69,6 +70,7 @@ def records_schema(distributions: str = "float16") -> "pa.Schema":
         "brier_after": pa.float32(),
         "gap12": pa.float32(),
         "gap15": pa.float32(),
+        "num_candidates": pa.int32(),
         "corrected": pa.bool_(),
         "changed": pa.bool_(),
         "flat": pa.list_(pa.bool_()),
