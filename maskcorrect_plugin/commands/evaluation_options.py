@@ -109,7 +109,7 @@ Distributions = Annotated[
     DistributionsName,
     typer.Option(
         metavar="float16|float32|top",
-        help="How the distributions before and of each masked image are kept; top keeps the most probable classes only.",
+        help="How the distributions before and of each masked image are kept; top keeps the most probable only.",
     ),
 ]
 KeepMaps = Annotated[
