@@ -20,7 +20,7 @@ LAYERS = [
     {"commands"},
     {"visualization"},
     {"evaluation"},
-    {"models", "images", "correction"},
+    {"models", "datasets", "images", "correction"},
     {"registry"},
     {"attribution"},
     {"views", "layers"},
