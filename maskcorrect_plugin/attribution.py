@@ -28,7 +28,14 @@ from .inference import PassEngine
 
 
 class Observation:
-    """What a method keeps of a forward that somebody else runs. This one keeps nothing."""
+    """What a method keeps of a forward that somebody else runs. This one keeps nothing.
+
+    Attributes:
+        forwards: Forwards that the method then spent on each image, (n,) int64, where it knows that they differ between
+            images; None where all images cost the same.
+    """
+
+    forwards: Tensor | None = None
 
     def select(self, rows: Tensor) -> "Observation":
         """The same for some of the images only.
@@ -106,6 +113,28 @@ class AttributionMethod(ABC):
         """
         for columns in torch.split(candidates, block, dim=1):
             yield self.attribute_candidates(inputs, columns, observation)
+
+    def stream_coarse(
+        self, inputs: Tensor, candidates: Tensor, observation: Observation | None = None, block: int = 8
+    ) -> Iterator[Tensor]:
+        """The maps of `stream_candidates` in the form that is worth keeping: `render` makes the maps of it.
+
+        For methods that combine feature maps this is the combination at the layer's resolution, before ReLU,
+        upsampling and scaling, which is small. By default it is the maps themselves.
+
+        Yields:
+            Tensors (N,k,h,w).
+        """
+        return self.stream_candidates(inputs, candidates, observation, block)
+
+    def render(self, coarse: Tensor, size: tuple[int, int]) -> Tensor:
+        """Maps (N,k,H,W) in [0, 1] of what `stream_coarse` gave.
+
+        Args:
+            coarse: Tensor (N,k,h,w).
+            size: ``(H, W)`` of the inputs.
+        """
+        return coarse
 
     def use_engine(self, engine: PassEngine) -> None:  # noqa: B027  (an optional hook, deliberately not abstract)
         """Offers the corrector's pass engine (batch size, precision, output kind) to methods that run many forwards."""

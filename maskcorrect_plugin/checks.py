@@ -89,27 +89,28 @@ def check_finite(name: str, values: Tensor, error: type[ArgumentError] = Argumen
         raise error(f"{name} must be finite, but NaN or infinite values were found in row {shown} of {len(finite)}")
 
 
-def check_target(target: Any, count: int, num_classes: int | None = None) -> Tensor:
+def check_target(target: Any, count: int, num_classes: int | None = None, name: str = "target") -> Tensor:
     """Class indices, one per image.
 
     Args:
         target: One int for all images, or a tensor (N,) or list of ints.
         count: Number of images N.
         num_classes: Upper bound, exclusive; unknown when None.
+        name: What the argument is called in errors.
 
     Returns:
         Tensor (N,) int64 on the CPU, or on the target's own device when it is a tensor.
     """
     if isinstance(target, bool) or not isinstance(target, int | Tensor | list | tuple):
-        raise ArgumentTypeError(f"target must be an int, or {count} ints as tensor or list, got {target!r}")
+        raise ArgumentTypeError(f"{name} must be an int, or {count} ints as tensor or list, got {target!r}")
     indices = torch.as_tensor(target)
     if indices.is_floating_point() or indices.is_complex() or indices.dtype == torch.bool:
-        raise ArgumentTypeError(f"target must hold integers (class indices), got {indices.dtype}")
+        raise ArgumentTypeError(f"{name} must hold integers (class indices), got {indices.dtype}")
     if indices.numel() == 1:
         indices = indices.reshape(1).expand(count)
     if indices.shape != (count,):
-        raise ArgumentError(f"target must be an int or hold one class per image ({count}), got {tuple(indices.shape)}")
-    check_classes("target", indices, num_classes)
+        raise ArgumentError(f"{name} must be an int or hold one class per image ({count}), got {tuple(indices.shape)}")
+    check_classes(name, indices, num_classes)
     return indices.to(torch.int64)
 
 

@@ -49,6 +49,10 @@ class LoadingError(MaskCorrectError, RuntimeError):
     """The processes that load images cannot go on, whatever the images."""
 
 
+class RunError(ArgumentError):
+    """The folder of an evaluation cannot be used: not writable, no space, damaged, or of another run."""
+
+
 class MissingLibraryError(MaskCorrectError, ImportError):
     """An optional library is not installed. The message ends with the command that installs it."""
 

@@ -97,6 +97,9 @@ class PassEngine:
             autocast.
         channels_last: Whether inputs are handed over in channels_last memory format.
         compile: Whether to `torch.compile` the model; ragged batches are then padded to the full size.
+
+    Attributes:
+        passes: Inputs that went through the classifier so far. Methods that call the model themselves add theirs.
     """
 
     def __init__(
@@ -121,6 +124,7 @@ class PassEngine:
         self._warned = False
         self._compiled: Callable[..., Any] | None = None
         self.compile = bool(compile)
+        self.passes = 0
 
     def batch_size(self, like: Tensor) -> int:
         """Inputs per forward, as far as known by now, for inputs of the size and on the device of `like` (...,H,W)."""
@@ -208,7 +212,9 @@ class PassEngine:
         missing = self.batch_size(inputs) - count
         if missing > 0:  # a new shape would mean a new compilation
             inputs = torch.cat([inputs, inputs[-1:].expand(missing, -1, -1, -1)])
-        return self._call(self._compiled, inputs, *args)[:count]
+        scores = self._call(self._compiled, inputs, *args)[:count]
+        self.passes -= missing if missing > 0 else 0
+        return scores
 
     def _call(self, forward_func: Callable[..., Any], inputs: Tensor, *args: Any) -> Tensor:
         reference = first_tensor(self.forward_func)
@@ -219,7 +225,9 @@ class PassEngine:
         dtype = PRECISIONS[self.precision]
         context = torch.autocast(inputs.device.type, dtype) if dtype else contextlib.nullcontext()
         with context:
-            return class_scores(forward_func(inputs, *args), len(inputs))
+            scores = class_scores(forward_func(inputs, *args), len(inputs))
+        self.passes += len(inputs)
+        return scores
 
     def probs(self, scores: Tensor) -> Tensor:
         """Scores as distributions: softmax of logits, probabilities as they are. No host synchronisation."""

@@ -20,13 +20,13 @@ LAYERS = [
     {"commands"},
     {"visualization"},
     {"evaluation"},
-    {"models", "datasets", "images", "correction"},
+    {"models", "datasets", "images", "correction", "corrector", "normalization", "results"},
     {"registry"},
     {"attribution"},
     {"views", "layers"},
     {"inference"},
     {"functional"},
-    {"checks"},
+    {"checks", "versions"},
     {"errors"},
 ]
 """Top to bottom: a module imports from its own layer or from one below."""

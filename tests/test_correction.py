@@ -9,7 +9,14 @@ import torch
 from conftest import Counter, images, make_tiny_net
 from torch import nn
 
-from maskcorrect_plugin import AttributionMethod, CorrectionResult, CropView, ProbabilityCorrector, create_attribution
+from maskcorrect_plugin import (
+    AttributionMethod,
+    CorrectionResult,
+    CropView,
+    ProbabilityCorrector,
+    create_attribution,
+    functional,
+)
 
 
 class FixedMaps(AttributionMethod):
@@ -318,7 +325,9 @@ def test_more_candidates_than_classes_are_refused_after_one_forward(tiny_net, ti
 
 def test_keep_takes_known_names_only(tiny_net, tiny_images):
     corrector = ProbabilityCorrector(tiny_net, "CAM", "act")
-    with pytest.raises(ValueError, match="keep must be one of 'attributions', 'masked_probs'; got 'maps'"):
+    with pytest.raises(
+        ValueError, match="keep must be one of 'attributions', 'masked_probs', 'coarse_maps'; got 'maps'"
+    ):
         corrector.correct(tiny_images, keep=("maps",))
     with pytest.raises(TypeError, match="collection of names"):
         corrector.correct(tiny_images, keep="attributions")
@@ -334,3 +343,55 @@ def test_a_method_of_another_model_is_refused(tiny_net):
     other = create_attribution("CAM", make_tiny_net(seed=5), "act")
     with pytest.raises(ValueError, match="bound to another one"):
         ProbabilityCorrector(tiny_net, other)
+
+
+@pytest.mark.parametrize("vote", ["distribution", "diagonal"])
+@pytest.mark.parametrize("weights", ["probs", "uniform"])
+def test_what_is_kept_recomputes_the_correction(tiny_net, tiny_images, vote, weights):
+    corrector = ProbabilityCorrector(tiny_net, "CAM", "act", top_k=3, vote=vote, weights=weights, max_gap=0.5)
+    result = corrector.correct(tiny_images, keep=("masked_probs",))
+    again = functional.correction_term(result.weights, result.masked_probs, result.candidates, vote)
+    torch.testing.assert_close(again, result.correction)
+    expected = functional.candidate_weights(result.probs, result.candidates, weights) * result.corrected[:, None]
+    torch.testing.assert_close(result.weights, expected)
+
+
+@pytest.mark.parametrize("method", ["ScoreCAM", "CAM", "captum:Saliency"])
+def test_coarse_maps_render_to_the_attributions(tiny_net, tiny_images, method):
+    layer = None if ":" in method else "act"
+    corrector = ProbabilityCorrector(tiny_net, method, layer, max_gap=0.6)
+    result = corrector.correct(tiny_images, keep=("attributions", "coarse_maps"))
+    rows = result.corrected
+    maps = corrector.method.render(result.coarse_maps[rows], tiny_images.shape[-2:])
+    torch.testing.assert_close(maps, result.attributions[rows])
+    assert result.coarse_maps[~rows].isnan().all()
+
+
+@pytest.mark.parametrize("method", ["ScoreCAM", "CAM", "captum:Saliency", "pytorch_grad_cam:GradCAM"])
+@pytest.mark.parametrize("max_gap", [None, 0.6])
+def test_the_forwards_of_each_image_are_those_that_it_costs_alone(tiny_net, tiny_images, method, max_gap):
+    """Images differ in their live channels, and those that pass cost one forward."""
+    layer = None if method.startswith("captum") else "act"
+    corrector = ProbabilityCorrector(tiny_net, method, layer, max_gap=max_gap)
+    tiny_images = torch.cat([tiny_images, torch.zeros_like(tiny_images[:1])])
+    spent = corrector.correct(tiny_images).forwards
+    counter = Counter(tiny_net)
+    for row, image in enumerate(tiny_images):
+        counter.reset()
+        corrector.correct(image[None])
+        assert counter.inputs == spent[row], row
+
+
+def test_padding_for_the_compiler_is_not_counted(tiny_net, tiny_images, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda model, **_: model)
+    corrector = ProbabilityCorrector(tiny_net, "ScoreCAM", "act", batch_size=7, compile=True)
+    plain = ProbabilityCorrector(tiny_net, "ScoreCAM", "act")
+    assert corrector.correct(tiny_images).forwards.tolist() == plain.correct(tiny_images).forwards.tolist()
+
+
+def test_labels_and_ids_must_be_one_per_image(tiny_net, tiny_images):
+    corrector = ProbabilityCorrector(tiny_net, "CAM", "act")
+    with pytest.raises(ValueError, match=r"ids must hold one name per image \(3\), got 2"):
+        corrector.correct(tiny_images, ids=["a", "b"])
+    with pytest.raises(ValueError, match="labels must be an int or hold one class per image"):
+        corrector.correct(tiny_images, labels=[0, 1])

@@ -14,7 +14,10 @@ def outcome_of(before, after, labels):
     probs, corrected = torch.tensor(before), torch.tensor(after)
     truth = torch.tensor(labels)
     flags = torch.zeros(len(truth), dtype=torch.bool)
-    result = CorrectionResult(probs, probs, probs, corrected, probs[:, 0], ~flags, flags, flags[:, None])
+    flat = flags[:, None]
+    result = CorrectionResult(
+        probs, probs, probs, corrected, probs[:, 0], ~flags, flags, flat, flat.float(), flags.long()
+    )
     table = PairedOutcome.of(result.prediction, result.corrected_prediction, truth)
     return DemoOutcome(table, table, result, truth, 2.0)
 

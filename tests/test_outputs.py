@@ -236,6 +236,8 @@ def test_image_record_of_a_hand_made_result(tmp_path):
         corrected=torch.tensor([True, False]),
         changed=torch.tensor([True, False]),
         flat=torch.tensor([[False, True], [False, False]]),
+        weights=torch.tensor([[0.5, 0.25], [0.0, 0.0]]),
+        forwards=torch.tensor([3, 1]),
     )
     path = tmp_path / "x.jpg"
     assert image_record(ImageOutcome(path, None, result, 0), "abc", "x.png") == {
@@ -261,24 +263,9 @@ def test_image_record_of_a_hand_made_result(tmp_path):
 
 
 def test_the_record_of_a_failure_has_the_same_keys(tmp_path):
-    result = CorrectionResult(*(torch.ones(1, 2),) * 4, *(torch.ones(1),) * 3, torch.ones(1, 2))
-    done = image_record(
-        ImageOutcome(
-            tmp_path,
-            None,
-            CorrectionResult(
-                result.probs,
-                torch.tensor([[0, 1]]),
-                result.correction,
-                result.corrected_probs,
-                result.gap,
-                result.corrected,
-                result.changed,
-                result.flat,
-            ),
-        ),
-        "ab",
-    )
+    pairs, ones = torch.ones(1, 2), torch.ones(1)
+    result = CorrectionResult(pairs, torch.tensor([[0, 1]]), pairs, pairs, ones, ones, ones, pairs, pairs, ones)
+    done = image_record(ImageOutcome(tmp_path, None, result), "ab")
     failed = image_record(ImageOutcome(tmp_path, "truncated"), "ab")
     assert done.keys() == failed.keys()
     assert failed["failure"] == "truncated"

@@ -123,7 +123,14 @@ class LayerMethod(StreamingMethod):
     def stream_candidates(
         self, inputs: Tensor, candidates: Tensor, observation: Observation | None = None, block: int = 8
     ) -> Iterator[Tensor]:
-        """The same in blocks of candidates; the forwards run once, before the first block."""
+        """The same in blocks of candidates."""
+        for coarse in self.stream_coarse(inputs, candidates, observation, block):
+            yield self.render(coarse, spatial_size(inputs))
+
+    def stream_coarse(
+        self, inputs: Tensor, candidates: Tensor, observation: Observation | None = None, block: int = 8
+    ) -> Iterator[Tensor]:
+        """Weighted sums of the feature maps, (N,k,h,w); the forwards run once, before the first block."""
         device = inputs.device
         with evaluation_mode(self.model):
             if not isinstance(observation, FeatureMaps):
@@ -132,8 +139,7 @@ class LayerMethod(StreamingMethod):
                 inputs = self.engine.place(inputs)
                 observation = self._observe_forward(inputs)
             coarse = self.coarse_candidates(inputs, candidates.to(inputs.device), observation)
-        for columns in torch.split(coarse, block, dim=1):
-            yield self.render(columns, spatial_size(inputs)).to(device)
+        yield from torch.split(coarse.to(device), block, dim=1)
 
     def _observe_forward(self, inputs: Tensor) -> FeatureMaps:
         """Runs the forward that nobody else ran."""

@@ -124,6 +124,7 @@ class LibraryMethod(StreamingMethod):
 
         def check_output(_module: nn.Module, _inputs: Any, output: Any) -> Tensor:
             scores: Tensor = getattr(output, "logits", output)
+            self.engine.passes += len(scores)
             check_classes("target", classes, class_scores(scores, len(scores)).shape[1])
             return scores  # an output object becomes a tensor, which is all that libraries understand
 

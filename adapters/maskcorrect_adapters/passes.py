@@ -26,6 +26,12 @@ def live_channels(activations: Tensor) -> Tensor:
     return activations.amax(dim=(-2, -1)) > activations.amin(dim=(-2, -1))
 
 
+def masked_passes(activations: Tensor, preset: Preset) -> Tensor:
+    """Forwards that `channel_weights` spends on each image, (N,) int64: live channels, and one for all dead ones."""
+    live = live_channels(activations)
+    return live.sum(dim=1) + (~live.all(dim=1) if preset.counts_dead else 0)
+
+
 def channel_weights(
     engine: PassEngine,
     activations: Tensor,

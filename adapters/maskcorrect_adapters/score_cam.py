@@ -13,7 +13,7 @@ from maskcorrect_plugin.functional import at_least_float32, spatial_size
 from maskcorrect_plugin.inference import PassEngine, evaluation_mode
 
 from .layer_method import FeatureMaps, LayerMethod, recorded
-from .passes import channel_weights
+from .passes import channel_weights, masked_passes
 from .presets import PRESETS
 
 
@@ -174,6 +174,7 @@ class ScoreCAMMethod(LayerMethod):
         weights = channel_weights(
             self.engine, observation.maps, candidates, self.preset, make_batch, inputs, show_progress=self.show_progress
         )
+        observation.forwards = masked_passes(observation.maps, self.preset)
         return weighted_sum(weights, observation.maps)
 
     def render(self, coarse: Tensor, size: tuple[int, int]) -> Tensor:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
 from tqdm import tqdm
 
 from maskcorrect_plugin.commands.outcomes import ImageOutcome, correct_files, model_device
@@ -25,6 +24,7 @@ from maskcorrect_plugin.commands.terminal import (
 )
 from maskcorrect_plugin.correction import KEEP, ProbabilityCorrector
 from maskcorrect_plugin.models import LoadedModel
+from maskcorrect_plugin.normalization import denormalize, known_or_spread
 
 
 @dataclass(frozen=True)
@@ -146,11 +146,9 @@ class CorrectRun:
         """Writes the figure of one image and gives its name; None where there is none to draw."""
         if self.folder is None or not self.with_figures or outcome.result is None or outcome.inputs is None:
             return None
-        from maskcorrect_plugin.visualization import denormalize, draw_correction, render_views, save_figure
+        from maskcorrect_plugin.visualization import draw_correction, render_views, save_figure
 
-        mean, std = self.loaded.mean, self.loaded.std
-        if mean is None or std is None:  # a transform of unknown making: its darkest value is shown black
-            mean, std = _spread(outcome.inputs)
+        mean, std = known_or_spread(outcome.inputs, self.loaded.mean, self.loaded.std)
         views = None
         if bool(outcome.result.corrected[outcome.row]):
             views = render_views(self.corrector, outcome.inputs, outcome.result, outcome.row, mean, std)
@@ -186,10 +184,3 @@ class CorrectRun:
                 f"{INTERRUPTED} are in {printable(str(self.folder.path))}; there is no {RESULT}",
                 stderr=True,
             )
-
-
-def _spread(inputs: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """A mean and a std that bring the values of one image into [0, 1] when they are undone."""
-    low, high = float(inputs.min()), float(inputs.max())
-    std = 1 / (high - low) if high > low else 1.0
-    return (-low * std,) * len(inputs), (std,) * len(inputs)

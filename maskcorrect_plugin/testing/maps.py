@@ -166,6 +166,19 @@ def check_stream(case: Case) -> None:
 
 
 @check
+def check_coarse(case: Case) -> None:
+    """`render` makes of `stream_coarse` the maps of `stream_candidates`."""
+    if not case.info.deterministic:
+        return
+    method, images, candidates = case.create(case.network()), case.images(), case.candidates()
+    expected = torch.cat(list(method.stream_candidates(images, candidates, block=2)), dim=1)
+    coarse = torch.cat(list(method.stream_coarse(images, candidates, block=2)), dim=1)
+    expect(coarse.ndim == 4, f"coarse maps must be (N,K,h,w), found {tuple(coarse.shape)}")
+    found = method.render(coarse, (images.shape[-2], images.shape[-1]))
+    expect_equal(found, expected, "render of stream_coarse and stream_candidates")
+
+
+@check
 def check_observation(case: Case) -> None:
     """What `observe` kept of somebody else's forward gives the same maps as no observation."""
     if case.info.deterministic:

@@ -1,0 +1,98 @@
+"""`CorrectionResult`: what a correction did to some images."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .checks import check_choice
+from .errors import ArgumentError, ArgumentTypeError
+
+KEEP = ("attributions", "masked_probs", "coarse_maps")
+"""What `keep` may name: costly in memory, so it is only kept when asked for."""
+
+
+@dataclass(frozen=True)
+class CorrectionResult:
+    """What the correction did to N images, with M classes and K candidates. All tensors are on the model's device.
+
+    A correction asks again about V views of each image. For `ProbabilityCorrector` these are the K masked inputs, one
+    for each candidate; controls have their own (a flipped image, ten crops).
+
+    Attributes:
+        probs: ``Y``, (N,M): the model's own distribution.
+        candidates: (N,K) int64: the most probable classes, most probable first.
+        correction: ``R``, (N,M); zero where nothing was corrected.
+        corrected_probs: ``(Y + R)`` divided by its sum, (N,M).
+        gap: ``Y[c_1] - Y[c_min(5,M)]``, (N,).
+        corrected: (N,) bool: False where `max_gap` passed the image unchanged.
+        changed: (N,) bool: the most probable class is another one now.
+        flat: (N,V) bool: the map carried no information, so its mask was neutral (all ones).
+        weights: (N,V): the weight of each view in ``R``; zero where nothing was corrected.
+        forwards: (N,) int64: forwards of the model that were spent on each image.
+        attributions: The maps ``S_k``, (N,V,H,W) in [0, 1], if kept; zero where nothing was corrected.
+        masked_probs: The ``P_k``, (N,V,M), if kept; zero where nothing was corrected.
+        coarse_maps: The maps as the method makes them, before scaling and upsampling, (N,K,h,w), if kept and if the
+            method has them: ``method.render(coarse_maps, (H, W))`` gives the attributions. NaN where nothing was
+            corrected.
+        settings: Everything that the result depends on besides model and images: method, preset, threshold, ...
+    """
+
+    probs: Tensor
+    candidates: Tensor
+    correction: Tensor
+    corrected_probs: Tensor
+    gap: Tensor
+    corrected: Tensor
+    changed: Tensor
+    flat: Tensor
+    weights: Tensor
+    forwards: Tensor
+    attributions: Tensor | None = None
+    masked_probs: Tensor | None = None
+    coarse_maps: Tensor | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.probs)
+
+    @property
+    def prediction(self) -> Tensor:
+        """The model's own answer, (N,) int64."""
+        return self.probs.argmax(dim=-1)
+
+    @property
+    def corrected_prediction(self) -> Tensor:
+        """The answer after correction, (N,) int64."""
+        return self.corrected_probs.argmax(dim=-1)
+
+    def to(self, device: torch.device | str) -> "CorrectionResult":
+        """The same result with all tensors on `device`."""
+        moved: dict[str, Any] = {name: value.to(device) for name, value in self._tensors().items()}
+        return replace(self, **moved)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
+
+    @staticmethod
+    def cat(results: Sequence["CorrectionResult"]) -> "CorrectionResult":
+        """Results of several batches with the same settings as one."""
+        if not results:
+            raise ArgumentError("results must hold at least one CorrectionResult, got none")
+        if len(results) == 1:
+            return results[0]
+        names = results[0]._tensors()
+        joined: dict[str, Any] = {name: torch.cat([getattr(result, name) for result in results]) for name in names}
+        return replace(results[0], **joined)
+
+
+def check_keep(keep: Collection[str]) -> frozenset[str]:
+    """Names of what is to be kept, out of `KEEP`."""
+    if isinstance(keep, str) or not isinstance(keep, Collection):
+        raise ArgumentTypeError(f"keep must be a collection of names such as ('attributions',), got {keep!r}")
+    for name in keep:
+        check_choice("keep", name, KEEP)
+    return frozenset(keep)
