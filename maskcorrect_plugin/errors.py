@@ -68,3 +68,8 @@ def missing_library(library: str, extra: str, purpose: str) -> MissingLibraryErr
     return MissingLibraryError(
         f'{purpose} need {library}, which is not installed. Install it with: pip install "maskcorrect-plugin[{extra}]"'
     )
+
+
+def reason(error: Exception) -> str:
+    """Type and text of another library's error, to stand inside a sentence."""
+    return f"{type(error).__name__}: {' '.join(str(error).split()).rstrip('.')}"

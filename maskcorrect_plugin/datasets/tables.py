@@ -8,8 +8,7 @@ from pathlib import Path
 
 from maskcorrect_plugin.errors import ArgumentError
 
-Cell = str | int | None
-"""A cell as text, or the integer of a column of integers; None where there is nothing."""
+from .columns import Cell
 
 Choose = Callable[[Sequence[str]], Sequence[str]]
 """From the names of all columns to those that are wanted; raises where one is missing."""
@@ -69,7 +68,7 @@ def _read_csv(file: Path, choose: Choose) -> Table:
     for line, row in rows[1:]:
         if len(row) > len(names):
             raise ArgumentError(
-                f"source: line {line} of {str(file)!r} has {len(row)} cells for the {len(names)} columns of the header; "
+                f"source: line {line} of {str(file)!r} has {len(row)} cells for the header's {len(names)} columns; "
                 "a cell that holds the delimiter must stand in double quotes"
             )
         for name, position in positions.items():
