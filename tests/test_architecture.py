@@ -22,7 +22,7 @@ LAYERS = [
     {"evaluation"},
     {"models", "images", "correction", "corrector", "results"},
     {"registry"},
-    {"attribution"},
+    {"attribution", "feature_maps"},
     {"views", "layers"},
     {"inference"},
     {"functional"},
