@@ -22,7 +22,7 @@ LAYERS = [
     {"evaluation"},
     {"models", "datasets", "images", "correction", "corrector", "normalization", "results"},
     {"registry"},
-    {"attribution"},
+    {"attribution", "feature_maps"},
     {"views", "layers"},
     {"inference"},
     {"functional"},
