@@ -7,7 +7,7 @@ from maskcorrect_plugin.evaluation.text import p_text
 
 from .compare import GROUPS, Comparison, MethodRow
 
-NAME = 27
+NAME = 26
 LEAKS = "looks at the labels: no result, but what a perfect choice of the map could give"
 
 
@@ -29,7 +29,7 @@ def _family(rows: Sequence[MethodRow], group: str, comparison: Comparison) -> It
     table = summary.outcome
     before = _percent(table.accuracy_before)
     yield f"{first.model} on {first.data}, {which}: {table.total:,} images, {before} right before"
-    head = f"{'method':{NAME}}{'forwards':>9}{'after':>9}{'points':>8}{'95 % interval':>17}{'fixed':>7}{'broken':>7}"
+    head = f"{'method':{NAME}}{'forwards':>9}{'after':>9}{'points':>8}{'95 % interval':>18}{'fixed':>7}{'broken':>7}"
     yield (
         head + f"{'Holm p':>8}" + (f"{'vs base':>8}" if comparison.baseline is not None and group == "overall" else "")
     )
@@ -47,7 +47,7 @@ def _line(row: MethodRow, group: str, comparison: Comparison) -> str:
     adjusted = row.holm_overall if group == "overall" else row.holm_subset
     line = (
         f"{name:{NAME}}{_number(summary.forwards_per_image, ',.1f'):>9}{_percent(table.accuracy_after):>9}"
-        f"{_number(100 * table.difference, '+.2f'):>8}{bounds:>17}{table.fixed:7}{table.broken:7}"
+        f"{_number(100 * table.difference, '+.2f'):>8}{bounds:>18}{table.fixed:7}{table.broken:7}"
         f"{'-' if math.isnan(adjusted) else p_text(adjusted):>8}"
     )
     if comparison.baseline is None or group != "overall":

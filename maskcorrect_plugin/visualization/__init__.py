@@ -1,17 +1,12 @@
 """Figures of results. Every function returns a `matplotlib.figure.Figure`; pyplot is never imported."""
 
-<<<<<<< HEAD
 from maskcorrect_plugin.normalization import denormalize
 
-from .figures import draw_correction, draw_outcome, save_figure
-from .pictures import render_views
-=======
 from .confusion_figure import draw_confused_classes
 from .figures import draw_correction, draw_outcome, save_figure
 from .gap_figures import draw_gap_bins, draw_gap_histograms
 from .method_figures import draw_accuracies, draw_fixed_broken
-from .pictures import denormalize, render_views
->>>>>>> wt-stats
+from .pictures import render_views
 
 __all__ = [
     "denormalize",
