@@ -25,7 +25,7 @@ A run that was stopped or killed goes on with the same command, on any number of
 
 def evaluate(
     data: ev.Data,
-    model: opt.Model = "torchvision:vgg16",
+    model: ev.ModelOfRun = "",
     weights: opt.Weights = "DEFAULT",
     methods: ev.Methods = None,
     output: ev.Run = None,

@@ -6,7 +6,7 @@ import pandas as pd
 COLUMNS = (
     *("index", "id", "label", "failure", "classes_before", "probs_before", "classes_after", "probs_after"),
     *("label_prob_before", "label_prob_after", "label_rank_before", "label_rank_after", "brier_before", "brier_after"),
-    *("gap12", "gap15", "corrected", "changed", "flat", "forwards", "weights"),
+    *("gap12", "gap15", "num_candidates", "corrected", "changed", "flat", "forwards", "weights"),
 )
 
 
@@ -37,6 +37,7 @@ def records_of(before, after, labels, top_k=None, forwards=6):
     best = -np.sort(-before, 1)
     columns["gap12"] = best[:, 0] - best[:, min(2, classes) - 1]
     columns["gap15"] = best[:, 0] - best[:, min(5, classes) - 1]
+    columns["num_candidates"] = np.full(count, top_k, np.int32)
     columns["corrected"] = np.ones(count, bool)
     columns["changed"] = order["before"][:, 0] != order["after"][:, 0]
     columns["flat"] = [np.zeros(top_k, bool) for _ in range(count)]

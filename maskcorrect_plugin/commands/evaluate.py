@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from maskcorrect_plugin.commands.corrector_options import SCORE_CAM, CorrectorOptions
@@ -18,7 +18,7 @@ from maskcorrect_plugin.evaluation.evaluate import Evaluation
 from maskcorrect_plugin.evaluation.manifest import check_unused
 from maskcorrect_plugin.evaluation.run_folder import RunFolder
 from maskcorrect_plugin.evaluation.runner import RecordOptions
-from maskcorrect_plugin.evaluation.subset import Subset
+from maskcorrect_plugin.evaluation.subset import PAPER_SUBSET, Subset
 from maskcorrect_plugin.evaluation.worker import Worker
 from maskcorrect_plugin.inference import first_tensor
 from maskcorrect_plugin.models import LoadedModel
@@ -26,6 +26,7 @@ from maskcorrect_plugin.models import LoadedModel
 from .estimate_text import estimate_text
 from .run_report import report
 
+PAPER_MODEL = "torchvision:vgg16"
 READERS_PER_GPU = 8
 """Processes that read images for one GPU, unless told otherwise."""
 
@@ -65,6 +66,7 @@ def evaluate(options: EvaluateOptions) -> int:
     Raises:
         MaskCorrectError: wrong usage, before the long work.
     """
+    options = with_protocol(options)
     specs = check_specs(options.methods or [SCORE_CAM])
     subset, worker = Subset.parse(options.subset), Worker.of(options.worker)
     options.check({spec.name: spec.options for spec in specs if not is_control(spec.name)})
@@ -89,6 +91,23 @@ def evaluate(options: EvaluateOptions) -> int:
     return conclude(options, evaluation, folder, subset)
 
 
+def with_protocol(options: EvaluateOptions) -> EvaluateOptions:
+    """The options with what the paper's protocol sets, where nothing else was asked for.
+
+    Raises:
+        ValueError: neither a model nor a protocol that has one.
+    """
+    if not options.model and options.protocol is None:
+        raise ArgumentError("model must be given, such as -m torchvision:resnet50; only --protocol paper has its own")
+    if options.protocol is None:
+        return options
+    return replace(
+        options,
+        model=options.model or PAPER_MODEL,
+        max_gap=PAPER_SUBSET.bound if options.max_gap is None else options.max_gap,
+    )
+
+
 def prepare(options: EvaluateOptions, specs: Sequence[MethodSpec], worker: Worker) -> Evaluation:
     """Loads the model and the data, and makes the correctors."""
     loaded = options.load(worker.local_rank)
@@ -104,7 +123,8 @@ def prepare(options: EvaluateOptions, specs: Sequence[MethodSpec], worker: Worke
         dataset = SampledDataset(dataset, options.limit, options.seed)
     tensor = first_tensor(loaded.model)
     on_gpu = tensor is not None and tensor.device.type == "cuda"
-    readers = (READERS_PER_GPU if on_gpu else 0) if options.num_workers is None else options.num_workers
+    readers = (PAPER_MODEL = "torchvision:vgg16"
+READERS_PER_GPU if on_gpu else 0) if options.num_workers is None else options.num_workers
     return Evaluation(
         make_correctors(options, specs, loaded, dataset),
         dataset,

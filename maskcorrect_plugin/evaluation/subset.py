@@ -100,6 +100,25 @@ class Subset:
     def __str__(self) -> str:
         return f"{self.gap} < {self.bound:g}"
 
+    @classmethod
+    def parse(cls, text: str) -> "Subset":
+        """Reads ``"p1-p5<0.5"``, with blanks wherever they please.
+
+        Example:
+            >>> Subset.parse("p1 - p2 < 0.3")
+            Subset(definition='p1-p2', bound=0.3)
+
+        Raises:
+            ValueError: of another form.
+        """
+        definition, less, bound = "".join(text.split()).partition("<")
+        try:
+            return cls(definition, float(bound))
+        except ValueError as error:
+            if isinstance(error, ArgumentError) and less:
+                raise
+            raise ArgumentError(f"subset must be a gap and its bound, such as 'p1-p5<0.5'; got {text!r}") from None
+
     @property
     def gap(self) -> Gap:
         """What is compared with the bound."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from . import metrics
 from .answers import ANSWER_COLUMNS, Answers
-from .columns import answered, first_of, flags, lengths_of, numbers
+from .columns import answered, first_of, flags, numbers
 from .intervals import Interval, bootstrap_interval, wilson_interval
 from .statistics import PairedOutcome
 from .subset import PAPER_SUBSET, Subset
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SUMMARY_COLUMNS = (
     *ANSWER_COLUMNS,
     *("probs_before", "probs_after", "label_prob_before", "label_prob_after", "label_rank_before", "label_rank_after"),
-    *("brier_before", "brier_after", "gap12", "gap15", "corrected", "changed", "flat", "forwards", "failure"),
+    *("brier_before", "brier_after", "gap12", "gap15", "num_candidates", "corrected", "changed", "forwards", "failure"),
 )
 """What `summarise` reads: load these only, and 50,000 images take megabytes instead of gigabytes."""
 
@@ -155,7 +155,7 @@ def _summarise_group(done: "pd.DataFrame") -> GroupSummary:
         interval_after=wilson_interval(outcome.right_after, outcome.total),
         interval_difference=bootstrap_interval(outcome),
         top5=BeforeAfter(metrics.top_k_accuracy(ranks["before"], 5), metrics.top_k_accuracy(ranks["after"], 5)),
-        ceiling=metrics.top_k_accuracy(ranks["before"], lengths_of(done["flat"])[known]),
+        ceiling=metrics.top_k_accuracy(ranks["before"], numbers(done["num_candidates"])[known].astype(np.int64)),
         nll=both(metrics.negative_log_likelihood, "label_prob"),
         brier=both(metrics.mean, "brier"),
         ece=BeforeAfter(calibration("before"), calibration("after")),
