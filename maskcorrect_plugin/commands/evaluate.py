@@ -123,8 +123,7 @@ def prepare(options: EvaluateOptions, specs: Sequence[MethodSpec], worker: Worke
         dataset = SampledDataset(dataset, options.limit, options.seed)
     tensor = first_tensor(loaded.model)
     on_gpu = tensor is not None and tensor.device.type == "cuda"
-    readers = (PAPER_MODEL = "torchvision:vgg16"
-READERS_PER_GPU if on_gpu else 0) if options.num_workers is None else options.num_workers
+    readers = (READERS_PER_GPU if on_gpu else 0) if options.num_workers is None else options.num_workers
     return Evaluation(
         make_correctors(options, specs, loaded, dataset),
         dataset,
