@@ -1,4 +1,4 @@
-"""The commands of an evaluation: evaluate, compare. Like `cli`, they parse; the work is imported when it is needed."""
+"""The commands of an evaluation: evaluate, compare, sweep. They parse; the work is imported when it is needed."""
 
 from enum import Enum
 from pathlib import Path
@@ -101,7 +101,77 @@ def compare(
     compare_runs(runs, subset, baseline, output)
 
 
+def sweep(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run with --keep-maps.", show_default=False)],
+    threshold: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST|A:B:STEP",
+            help="Thresholds in [0, 1): 0:0.6:0.1, or 0.1,0.3. [default: the run's]",
+            show_default=False,
+        ),
+    ] = None,
+    top_k: Annotated[
+        str | None,
+        typer.Option(
+            "--top-k", "-k", metavar="LIST|A:B", help="K: 1:5, or 1,3. [default: the run's]", show_default=False
+        ),
+    ] = None,
+    view: Annotated[
+        str | None, typer.Option(metavar="mask,crop", help="Views. [default: the run's]", show_default=False)
+    ] = None,
+    vote: Annotated[
+        str | None,
+        typer.Option(metavar="distribution,diagonal", help="Votes. [default: the run's]", show_default=False),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="probs,uniform", help="Weights of the candidates. [default: the run's]", show_default=False
+        ),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Method of the run. [default: the first with maps]", show_default=False),
+    ] = None,
+    share: Annotated[
+        float, typer.Option(metavar="S", help="Share of the images that choose, in (0, 1); the others report.")
+    ] = 0.5,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of the split.")] = 0,
+    data: Annotated[
+        str | None, typer.Option(metavar="DATA", help="Where the run's images are now.", show_default=False)
+    ] = None,
+    model_weights: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Where the run's weights are now.", show_default=False)
+    ] = None,
+    device: opt.Device = None,
+    batch_size: opt.BatchSize = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE.csv|.parquet|.json",
+            help="The table of all settings. [default: settings.csv in the run]",
+            show_default=False,
+        ),
+    ] = None,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Try other settings on the maps that a run kept, without making the maps again.
+
+    The setting that is best on one part of the images is reported on the others. A stopped sweep goes on with the same
+    command.
+    """
+    given = dict(locals())
+    from .commands.sweep import SweepOptions  # imports torch
+    from .commands.sweep import sweep as run_sweep
+
+    raise typer.Exit(run_sweep(SweepOptions(**given)))
+
+
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
     app.command(epilog=EXAMPLES, short_help="Evaluate correction over a data set.")(evaluate)
     app.command(short_help="Compare methods and runs.")(compare)
+    app.command(short_help="Try other settings on kept maps.")(sweep)

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from maskcorrect_plugin.commands.corrector_options import SCORE_CAM, CorrectorOptions
 from maskcorrect_plugin.commands.method_spec import MethodSpec, check_specs
@@ -131,8 +132,17 @@ def prepare(options: EvaluateOptions, specs: Sequence[MethodSpec], worker: Worke
         RecordOptions(options.images_per_part, options.distributions, options.keep_maps, options.thumbnails),
         worker,
         readers,
-        {"arguments": sys.argv[1:], "protocol": options.protocol},
+        {"arguments": sys.argv[1:], "options": plain_options(options)},
     )
+
+
+def plain_options(options: EvaluateOptions) -> dict[str, Any]:
+    """The options as plain values that mean the same in any folder: `sweep` makes model and data of them again."""
+    values = {name: str(value.resolve()) if isinstance(value, Path) else value for name, value in vars(options).items()}
+    for name in ("data", "weights"):
+        path = Path(str(values[name])).expanduser()
+        values[name] = str(path.resolve()) if path.exists() else values[name]
+    return values
 
 
 def make_correctors(
