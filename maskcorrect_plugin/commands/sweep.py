@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,7 @@ def rebuild(options: SweepOptions, folder: SweepFolder) -> Evaluation:
         raise RunError(f"{folder.run.path!s} was not made by 'maskcorrect evaluate', so its model cannot be made again")
     changes = {"data": options.data, "weights": options.model_weights, "device": options.device}
     given = {name: value for name, value in changes.items() if value is not None}
-    again = replace(recorded_options(recorded), batch_size=options.batch_size, **given)
+    again = recorded_options({**recorded, "batch_size": options.batch_size, **given})
     specs = [spec for spec in check_specs(again.methods or [folder.method]) if spec.text == folder.method]
     evaluation = prepare(again, specs, Worker())
     evaluation.probe()
