@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from pictures import write_pictures
+from pictures import forbid_listing, records, write_pictures
 
 from maskcorrect_plugin import ImageDataset, load_dataset
 from maskcorrect_plugin.datasets import ImageRecord
@@ -19,10 +19,6 @@ CLASSES = ("cat", "dog")
 @pytest.fixture
 def animals(tmp_path):
     return write_pictures(tmp_path / "animals", ["dog/c.png", "cat/deep/er/b.JPG", "cat/a.png", "dog/.hidden.png"])
-
-
-def records(dataset):
-    return [(record.id, record.label) for record in map(dataset.record, range(len(dataset)))]
 
 
 def test_class_folders_give_labels_and_relative_ids(animals):
@@ -111,14 +107,7 @@ def test_links_are_followed_and_dead_ones_are_images_that_cannot_be_read(animals
 
 
 def test_a_class_that_cannot_be_listed_is_refused_and_not_left_out(animals, monkeypatch):
-    scandir = os.scandir
-
-    def refusing(path):
-        if os.fspath(path).endswith("dog"):
-            raise PermissionError(13, "Permission denied", os.fspath(path))
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", refusing)
+    forbid_listing(monkeypatch, "dog")
     with pytest.raises(ArgumentError, match=r"dog' cannot be listed: Permission denied"):
         load_dataset(animals)
 

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from pictures import picture, write_pictures
+from pictures import picture, records, write_pictures
 from PIL import Image
 
 from maskcorrect_plugin import load_dataset
@@ -36,10 +36,6 @@ def rows(labels, label_type, **columns):
 def saved(tmp_path):
     rows([0, 1, 2, -1, 0], ClassLabel(names=NAMES)).save_to_disk(str(tmp_path / "saved"))
     return f"hf:{tmp_path / 'saved'}"
-
-
-def records(dataset):
-    return [(record.id, record.label) for record in map(dataset.record, range(len(dataset)))]
 
 
 def test_columns_are_found_by_their_types_and_classes_by_their_names(saved):

@@ -8,7 +8,7 @@ import time
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pictures import write_pictures
+from pictures import records, write_pictures
 
 from maskcorrect_plugin import load_dataset
 from maskcorrect_plugin.errors import ArgumentError, ImageError
@@ -25,10 +25,6 @@ def written(folder, text, name="list.csv"):
     file = folder / name
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     return file
-
-
-def records(dataset):
-    return [(record.id, record.label) for record in map(dataset.record, range(len(dataset)))]
 
 
 WANTED = [("a.png", 0), ("sub/c.png", 2), ("b.png", None)]

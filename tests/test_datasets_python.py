@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from pictures import picture, write_pictures
+from pictures import picture, records, write_pictures
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 from torchvision.datasets import ImageFolder
@@ -12,10 +12,6 @@ from maskcorrect_plugin import load_dataset
 from maskcorrect_plugin.datasets import WrappedDataset, as_image_dataset
 from maskcorrect_plugin.demo.scenes import CLASS_NAMES, make_scene
 from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError, ImageError
-
-
-def records(dataset):
-    return [(record.id, record.label) for record in map(dataset.record, range(len(dataset)))]
 
 
 def refuse(image):
