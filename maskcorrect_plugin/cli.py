@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from . import __version__
+from .cli_evaluation import register
 from .commands import options as opt
 from .commands.terminal import Style, error_text, printable, terminal_width, tolerant
 from .errors import MaskCorrectError
@@ -157,6 +158,9 @@ def demo(
     from .demo.run import run_demo  # imports torch
 
     run_demo(output, count, seed, method, typer.echo)
+
+
+register(app)
 
 
 def main() -> None:

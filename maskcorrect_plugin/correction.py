@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from . import functional
@@ -20,6 +19,11 @@ __all__ = ["KEEP", "MAPS_AT_ONCE", "CorrectionResult", "ProbabilityCorrector"]
 
 MAPS_AT_ONCE = 64
 """Maps at input resolution held at a time; those of more candidates are made block by block."""
+
+
+def maps_per_block(images: int) -> int:
+    """How many candidates of each of so many images are done at a time."""
+    return max(1, MAPS_AT_ONCE // images)
 
 
 class ProbabilityCorrector(Corrector):
@@ -111,22 +115,30 @@ class ProbabilityCorrector(Corrector):
 
     def observe(self, inputs: Tensor) -> AbstractContextManager[Observation]:
         """The method watches the forward that finds the candidates, so that it need not run its own."""
+        self.method.use_engine(self.engine)  # again: a method given as an object may serve several correctors
         return self.method.observe(inputs)
 
     def second_answers(self, group: Group) -> Iterator[SecondAnswers]:
         """What the model says to each candidate's masked input ``M_k``, block by block."""
         weights = functional.candidate_weights(group.probs, group.candidates, self.weights)
         prepared = self.view.prepare(group.inputs)
-        block = max(1, MAPS_AT_ONCE // len(group))
         start = 0
-        for coarse in self.method.stream_coarse(group.inputs, group.candidates, group.observation, block):
-            maps = self.method.render(coarse, functional.spatial_size(group.inputs))
+        for coarse, maps in self.stream_maps(group):
             columns = slice(start, start + maps.shape[1])
             start = columns.stop
-            flat = functional.is_flat(maps)
-            maps = torch.where(flat[..., None, None], 0, maps)
+            maps, flat = functional.zero_where_flat(maps)
             masked_probs = self.ask_about_maps(group.inputs, maps, prepared)
             yield SecondAnswers(weights[:, columns], masked_probs, flat, maps, coarse, group.candidates[:, columns])
+
+    def stream_maps(self, group: Group) -> Iterator[tuple[Tensor | None, Tensor]]:
+        """The map of each candidate, block by block. Controls put other maps in their place.
+
+        Yields:
+            Coarse maps (n,k,h,w) as the method makes them, or None, and maps (n,k,H,W) in [0, 1].
+        """
+        size, block = functional.spatial_size(group.inputs), maps_per_block(len(group))
+        for coarse in self.method.stream_coarse(group.inputs, group.candidates, group.observation, block):
+            yield coarse, self.method.render(coarse, size)
 
     def ask_about_maps(self, inputs: Tensor, maps: Tensor, prepared: Tensor | None) -> Tensor:
         """What the model says to each image as the view shows it by each map.

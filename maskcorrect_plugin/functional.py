@@ -80,6 +80,25 @@ def is_flat(maps: Tensor) -> Tensor:
     return ~(high > low) | ~torch.isfinite(high - low)
 
 
+def zero_where_flat(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Maps with those that carry no information as zeros, and which ones these are.
+
+    Args:
+        maps: Tensor (..., H, W).
+
+    Returns:
+        Tensor of the same shape, and a boolean tensor (...): see `is_flat`.
+
+    Example:
+        >>> zero_where_flat(torch.tensor([[[0.0, 1.0]], [[0.5, 0.5]]]))
+        (tensor([[[0., 1.]],
+        <BLANKLINE>
+                [[0., 0.]]]), tensor([False,  True]))
+    """
+    flat = is_flat(maps)
+    return torch.where(flat[..., None, None], 0, maps), flat
+
+
 def threshold_masks(maps: Tensor, threshold: float = 0.1) -> Tensor:
     """Masks ``T_k``: values at or below the threshold become 0, the rest keep their value.
 

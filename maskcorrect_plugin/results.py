@@ -32,7 +32,8 @@ class CorrectionResult:
         flat: (N,V) bool: the map carried no information, so its mask was neutral (all ones).
         weights: (N,V): the weight of each view in ``R``; zero where nothing was corrected.
         forwards: (N,) int64: forwards of the model that were spent on each image.
-        attributions: The maps ``S_k``, (N,V,H,W) in [0, 1], if kept; zero where nothing was corrected.
+        attributions: The maps ``S_k``, (N,V,H,W) in [0, 1], if kept; zero where nothing was
+            corrected, and for controls that ask again without any.
         masked_probs: The ``P_k``, (N,V,M), if kept; zero where nothing was corrected.
         coarse_maps: The maps as the method makes them, before scaling and upsampling, (N,K,h,w), if kept and if the
             method has them: ``method.render(coarse_maps, (H, W))`` gives the attributions. NaN where nothing was
@@ -67,6 +68,16 @@ class CorrectionResult:
     def corrected_prediction(self) -> Tensor:
         """The answer after correction, (N,) int64."""
         return self.corrected_probs.argmax(dim=-1)
+
+    def select(self, rows: slice | Tensor | int) -> "CorrectionResult":
+        """The same for some of the images only.
+
+        Args:
+            rows: A slice, indices (n,) or a mask (N,); a number gives the result of that one image.
+        """
+        chosen: Any = slice(rows, rows + 1) if isinstance(rows, int) else rows
+        selected: dict[str, Any] = {name: value[chosen] for name, value in self._tensors().items()}
+        return replace(self, **selected)
 
     def to(self, device: torch.device | str) -> "CorrectionResult":
         """The same result with all tensors on `device`."""

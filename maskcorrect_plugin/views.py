@@ -151,24 +151,38 @@ class CropView(View):
         return torch.where(occupied.any(dim=-1, keepdim=True), span, whole)
 
     def render(self, inputs: Tensor, maps: Tensor, prepared: Tensor | None = None) -> Tensor:
-        """Crops, resized bilinearly: what slicing and ``F.interpolate(..., align_corners=False)`` give, in one go."""
-        height, width = inputs.shape[-2:]
-        boxes = self.boxes(maps).to(inputs.dtype)
-        rows = self._positions(boxes[:, 0], boxes[:, 1], height)
-        columns = self._positions(boxes[:, 2], boxes[:, 3], width)
-        grid = torch.stack(
-            [columns[:, None, :].expand(-1, height, -1), rows[:, :, None].expand(-1, -1, width)],
-            dim=-1,
-        )
-        return F.grid_sample(inputs, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        """Crops, resized to the input's size: see `crop_and_resize`."""
+        return crop_and_resize(inputs, self.boxes(maps).to(inputs.dtype))
 
-    @staticmethod
-    def _positions(start: Tensor, stop: Tensor, length: int) -> Tensor:
-        """Where to sample along an axis, in grid_sample's [-1, 1]: never outside the centres of the box's pixels."""
-        steps = (torch.arange(length, device=start.device, dtype=start.dtype) + 0.5) / length
-        pixels = start[:, None] + steps * (stop - start)[:, None]
-        pixels = torch.maximum(torch.minimum(pixels, stop[:, None] - 0.5), start[:, None] + 0.5)
-        return 2 * pixels / length - 1
+
+def crop_and_resize(inputs: Tensor, boxes: Tensor) -> Tensor:
+    """A box of each image, resized bilinearly to the image's size.
+
+    What slicing and ``F.interpolate(..., align_corners=False)`` give, for a different box of each image in one go.
+
+    Args:
+        inputs: Tensor (B,C,H,W).
+        boxes: ``(top, bottom, left, right)`` in pixels, with exclusive ends: whole numbers (B,4) in the inputs' dtype.
+
+    Returns:
+        Tensor (B,C,H,W).
+    """
+    height, width = inputs.shape[-2:]
+    rows = _positions(boxes[:, 0], boxes[:, 1], height)
+    columns = _positions(boxes[:, 2], boxes[:, 3], width)
+    grid = torch.stack(
+        [columns[:, None, :].expand(-1, height, -1), rows[:, :, None].expand(-1, -1, width)],
+        dim=-1,
+    )
+    return F.grid_sample(inputs, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def _positions(start: Tensor, stop: Tensor, length: int) -> Tensor:
+    """Where to sample along an axis, in grid_sample's [-1, 1]: never outside the centres of the box's pixels."""
+    steps = (torch.arange(length, device=start.device, dtype=start.dtype) + 0.5) / length
+    pixels = start[:, None] + steps * (stop - start)[:, None]
+    pixels = torch.maximum(torch.minimum(pixels, stop[:, None] - 0.5), start[:, None] + 0.5)
+    return 2 * pixels / length - 1
 
 
 def black(mean: Sequence[float] | None, std: Sequence[float] | None) -> Tensor:

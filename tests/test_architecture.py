@@ -15,14 +15,15 @@ PACKAGE = ROOT / "maskcorrect_plugin"
 ADAPTERS = ROOT / "adapters" / "maskcorrect_adapters"
 
 LAYERS = [
-    {"cli", "__main__", "testing"},
+    {"cli", "cli_evaluation", "__main__", "testing"},
     {"demo"},
     {"commands"},
+    {"comparison"},
     {"visualization"},
     {"evaluation"},
     {"models", "datasets", "images", "correction", "corrector", "normalization", "results"},
     {"registry"},
-    {"attribution"},
+    {"attribution", "feature_maps"},
     {"views", "layers"},
     {"inference"},
     {"functional"},

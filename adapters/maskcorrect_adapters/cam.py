@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from maskcorrect_plugin.checks import check_classes
 from maskcorrect_plugin.errors import LayerError
+from maskcorrect_plugin.feature_maps import FeatureMaps
 from maskcorrect_plugin.functional import at_least_float32, scale_maps, upsample_maps
 from maskcorrect_plugin.layers import layer_name
 
-from .layer_method import FeatureMaps, LayerMethod
+from .layer_method import LayerMethod
 
 TOLERANCE = 0.02
 """Relative: the pooled features are compared in the model's own precision, and bfloat16 has three digits."""

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from maskcorrect_plugin.checks import check_choice, check_inputs, check_target
 from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError, ModelOutputError
+from maskcorrect_plugin.feature_maps import FeatureMaps, recorded
 from maskcorrect_plugin.functional import at_least_float32, spatial_size
 from maskcorrect_plugin.inference import PassEngine, evaluation_mode
 
-from .layer_method import FeatureMaps, LayerMethod, recorded
+from .layer_method import LayerMethod
 from .passes import channel_weights, masked_passes
 from .presets import PRESETS
 

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from maskcorrect_plugin.correction import CorrectionResult, ProbabilityCorrector
-from maskcorrect_plugin.evaluation.answers import correct_each
+from maskcorrect_plugin.evaluation.correctable import correct_each
 from maskcorrect_plugin.images import load_batch
 from maskcorrect_plugin.inference import first_tensor
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from maskcorrect_plugin.commands.corrector_options import CorrectorOptions
 from maskcorrect_plugin.commands.outcomes import ImageOutcome, correct_files, model_device
 from maskcorrect_plugin.commands.outputs import INTERRUPTED, RESULT, OutputFolder
 from maskcorrect_plugin.commands.result_json import ResultStream, image_record, run_header
@@ -27,32 +28,12 @@ from maskcorrect_plugin.models import LoadedModel
 from maskcorrect_plugin.normalization import denormalize, known_or_spread
 
 
-@dataclass(frozen=True)
-class CorrectOptions:
+@dataclass(frozen=True, kw_only=True)
+class CorrectOptions(CorrectorOptions):
     """The arguments of ``maskcorrect correct``; the module `options` says what each means."""
 
     images: Sequence[Path]
-    model: str
-    weights: str
     method: str
-    top_k: int | None
-    threshold: float
-    view: str
-    fill: str
-    vote: str
-    candidate_weights: str
-    max_gap: float | None
-    target_layer: str | None
-    preset: str | None
-    precision: str
-    batch_size: int | None
-    device: str | None
-    compile: bool
-    classes: Path | None
-    size: int | None
-    mean: str | None
-    std: str | None
-    model_output: str
     output: Path | None
     overwrite: bool
     figures: bool

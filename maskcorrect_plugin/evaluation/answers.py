@@ -1,111 +1,61 @@
-"""Correcting a group of images so that one that fails never stops the others."""
+"""The answers before and after correction, and the truth, of the images that could be done."""
 
-import inspect
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
-from maskcorrect_plugin.errors import MaskCorrectError
-from maskcorrect_plugin.results import CorrectionResult
+from .columns import UNKNOWN, first_of, labels_of
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-class Correctable(Protocol):
-    """What can be evaluated: `ProbabilityCorrector`, the controls, or anything of one's own with this method.
-
-    It may take ``keep``, too (see `Corrector.correct`); what does not keeps nothing. Settings that it has as a mapping
-    ``settings`` go into the description of a run.
-    """
-
-    def correct(
-        self, inputs: Tensor, labels: Tensor | None = None, ids: Sequence[Any] | None = None
-    ) -> CorrectionResult:
-        """Corrects a batch (N,C,H,W)."""
+ANSWER_COLUMNS = ("label", "classes_before", "classes_after")
+"""What `Answers.of` reads."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What became of one image: a row of a result, or a failure.
+class Answers:
+    """One entry per image in each array. An answer is the most probable class.
 
     Attributes:
-        result: The result of its group, on the CPU; None if it failed.
-        row: Which row is this image's.
-        failure: Why it failed.
+        before: Answers before correction, (N,) int64.
+        after: Answers after correction, (N,) int64.
+        labels: True classes, (N,) int64, `columns.UNKNOWN` where they are not known.
     """
 
-    result: CorrectionResult | None = None
-    row: int = 0
-    failure: str | None = None
+    before: NDArray[np.int64]
+    after: NDArray[np.int64]
+    labels: NDArray[np.int64]
 
+    @classmethod
+    def of(cls, done: "pd.DataFrame") -> "Answers":
+        """Reads them from records without failures (`columns.answered`)."""
+        before, after = (first_of(done[name], np.int64) for name in ("classes_before", "classes_after"))
+        return cls(before, after, labels_of(done))
 
-def correct_each(
-    corrector: Correctable,
-    inputs: Tensor,
-    labels: Sequence[int | None] | None = None,
-    ids: Sequence[Any] | None = None,
-    keep: Collection[str] = (),
-) -> list[Answer]:
-    """The whole group at once; image by image if that fails.
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Where the true class is known, (N,)."""
+        return np.not_equal(self.labels, UNKNOWN)
 
-    Args:
-        corrector: What corrects.
-        inputs: Tensor (n,C,H,W).
-        labels: The truth of each image; handed on where all are known.
-        ids: Names of the images.
-        keep: What else the results keep.
+    @property
+    def right_before(self) -> NDArray[np.bool_]:
+        """Where the answer before correction is the true class, (N,)."""
+        return np.equal(self.before, self.labels)
 
-    Returns:
-        One answer for each image.
+    @property
+    def right_after(self) -> NDArray[np.bool_]:
+        """Where the answer after correction is the true class, (N,)."""
+        return np.equal(self.after, self.labels)
 
-    Raises:
-        RuntimeError: an error of torch that hits every image: then it is not the images.
-    """
-    try:
-        result = _correct(corrector, inputs, labels, ids, keep)
-    except MaskCorrectError as error:
-        if len(inputs) == 1:
-            return [Answer(failure=str(error))]
-    except RuntimeError:
-        if len(inputs) == 1:
-            raise
-    else:
-        return [Answer(result, row) for row in range(len(inputs))]
-    return _one_by_one(corrector, inputs, labels, ids, keep)
+    @property
+    def fixed(self) -> NDArray[np.bool_]:
+        """Wrong before, right after, (N,)."""
+        return ~self.right_before & self.right_after
 
-
-def _correct(
-    corrector: Correctable,
-    inputs: Tensor,
-    labels: Sequence[int | None] | None,
-    ids: Sequence[Any] | None,
-    keep: Collection[str],
-) -> CorrectionResult:
-    known = [label for label in labels or () if label is not None]
-    truth = torch.tensor(known, dtype=torch.int64) if len(known) == len(inputs) else None
-    options = {"keep": keep} if keep and "keep" in inspect.signature(corrector.correct).parameters else {}
-    return corrector.correct(inputs, labels=truth, ids=ids, **options).to("cpu")
-
-
-def _one_by_one(
-    corrector: Correctable,
-    inputs: Tensor,
-    labels: Sequence[int | None] | None,
-    ids: Sequence[Any] | None,
-    keep: Collection[str],
-) -> list[Answer]:
-    answers: list[Answer] = []
-    unexpected: RuntimeError | None = None
-    for row in range(len(inputs)):
-        one = slice(row, row + 1)
-        try:
-            answers += correct_each(
-                corrector, inputs[one], None if labels is None else labels[one], None if ids is None else ids[one], keep
-            )
-        except RuntimeError as error:
-            unexpected = error
-            answers.append(Answer(failure=f"{type(error).__name__}: {error}"))
-    if unexpected is not None and all(answer.failure for answer in answers):
-        raise unexpected
-    return answers
+    @property
+    def broken(self) -> NDArray[np.bool_]:
+        """Right before, wrong after, (N,)."""
+        return self.right_before & ~self.right_after

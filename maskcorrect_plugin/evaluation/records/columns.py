@@ -17,10 +17,12 @@ label_rank_before, _after  int32                    rank of the true class, 1 fo
 brier_before, _after       float32                  sum_m (p_m - [m = label])^2, in [0, 2]
 gap12                      float32                  p1 - p2, before correction
 gap15                      float32                  p1 - p_min(5,M), before correction
+num_candidates             int32                    K
 corrected                  bool                     False where max_gap passed the image unchanged
 changed                    bool                     the answer is another one now
 flat                       list[bool]               for each view: its map carried no information
 forwards                   int32                    forwards of the model spent on the image
+seconds                    float32                  time of its correction, shared evenly within its group
 weights                    list[float32]            the weight w_v of each of the V views in R
 probs                      list[float], nullable    the whole Y (M values), unless a run keeps the top only
 masked_probs               list[float], nullable    the P_v, V rows of M values, one after the other
@@ -68,10 +70,12 @@ def records_schema(distributions: str = "float16") -> "pa.Schema":
         "brier_after": pa.float32(),
         "gap12": pa.float32(),
         "gap15": pa.float32(),
+        "num_candidates": pa.int32(),
         "corrected": pa.bool_(),
         "changed": pa.bool_(),
         "flat": pa.list_(pa.bool_()),
         "forwards": pa.int32(),
+        "seconds": pa.float32(),
         "weights": pa.list_(pa.float32()),
         "probs": pa.list_(half),
         "masked_probs": pa.list_(half),

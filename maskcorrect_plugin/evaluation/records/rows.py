@@ -32,6 +32,7 @@ def rows_of(
         **_most_probable(corrected, top, "after"),
         "gap12": probability_gap(probs, 2).tolist(),
         "gap15": result.gap.tolist(),
+        "num_candidates": [result.candidates.shape[1]] * len(result),
         "corrected": result.corrected.tolist(),
         "changed": result.changed.tolist(),
         "flat": result.flat.numpy(),
