@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .attribution import Observation as Observation
     from .correction import CorrectionResult as CorrectionResult
     from .correction import ProbabilityCorrector as ProbabilityCorrector
+    from .datasets import ImageDataset as ImageDataset
+    from .datasets import load_dataset as load_dataset
     from .layers import find_target_layer as find_target_layer
     from .models import LoadedModel as LoadedModel
     from .models import load_model as load_model
@@ -33,6 +35,7 @@ _HOMES = {
     "AttributionMethod": "maskcorrect_plugin.attribution",
     "CorrectionResult": "maskcorrect_plugin.correction",
     "CropView": "maskcorrect_plugin.views",
+    "ImageDataset": "maskcorrect_plugin.datasets",
     "LoadedModel": "maskcorrect_plugin.models",
     "MaskView": "maskcorrect_plugin.views",
     "MethodInfo": "maskcorrect_plugin.attribution",
@@ -44,6 +47,7 @@ _HOMES = {
     "find_target_layer": "maskcorrect_plugin.layers",
     "list_attributions": "maskcorrect_plugin.registry",
     "list_backends": "maskcorrect_plugin.registry",
+    "load_dataset": "maskcorrect_plugin.datasets",
     "load_model": "maskcorrect_plugin.models",
     "register_backend": "maskcorrect_plugin.registry",
 }

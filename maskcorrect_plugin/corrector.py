@@ -182,6 +182,23 @@ class Corrector(nn.Module, ABC):
                 results.append(self._correct_group(group, kept))
         return CorrectionResult.cat(results)
 
+    def probe(self, like: Tensor) -> None:
+        """One forward of noise in the shape of the images: finds the target layer, and what can never work.
+
+        Args:
+            like: Tensor (...,C,H,W); only its shape counts.
+
+        Raises:
+            LayerError: no target layer is found, or the method cannot use it.
+            ModelOutputError: the model does not give class scores.
+            ValueError: `top_k` is above the number of classes.
+        """
+        noise = torch.randn(1, *like.shape[-3:], generator=torch.Generator().manual_seed(0))
+        noise = self.engine.place(noise)
+        with evaluation_mode(self.model):
+            scores, _ = self._first_pass(noise)
+        check_int("top_k", self.top_k, 1, self.engine.checked_probs(scores).shape[1])
+
     def _first_pass(self, inputs: Tensor) -> tuple[Tensor, Observation]:
         """The forward that finds the candidates, observed so that nobody need run it again."""
         with self.observe(inputs) as observation:

@@ -1,4 +1,4 @@
-"""The errors of this package. All of them are also a ValueError, TypeError or ImportError, whichever fits."""
+"""The errors of this package. All of them are also a built-in error, whichever fits: a ValueError most often."""
 
 
 class MaskCorrectError(Exception):
@@ -30,7 +30,27 @@ class WeightsError(ArgumentError):
 
 
 class ImageError(ArgumentError):
-    """A file cannot be read as one image."""
+    """A file cannot be read as one image.
+
+    Args:
+        reason: Why.
+        name: Which one, by the name that its user knows; the message begins with it.
+
+    Attributes:
+        reason: Why, without the name.
+    """
+
+    def __init__(self, reason: str, name: str | None = None) -> None:
+        super().__init__(reason if name is None else f"{name}: {reason}")
+        self.reason = reason
+
+
+class LoadingError(MaskCorrectError, RuntimeError):
+    """The processes that load images cannot go on, whatever the images."""
+
+
+class RunError(ArgumentError):
+    """The folder of an evaluation cannot be used: not writable, no space, damaged, or of another run."""
 
 
 class MissingLibraryError(MaskCorrectError, ImportError):
@@ -48,3 +68,8 @@ def missing_library(library: str, extra: str, purpose: str) -> MissingLibraryErr
     return MissingLibraryError(
         f'{purpose} need {library}, which is not installed. Install it with: pip install "maskcorrect-plugin[{extra}]"'
     )
+
+
+def reason(error: Exception) -> str:
+    """Type and text of another library's error, to stand inside a sentence."""
+    return f"{type(error).__name__}: {' '.join(str(error).split()).rstrip('.')}"

@@ -69,6 +69,16 @@ class CorrectionResult:
         """The answer after correction, (N,) int64."""
         return self.corrected_probs.argmax(dim=-1)
 
+    def select(self, rows: slice | Tensor | int) -> "CorrectionResult":
+        """The same for some of the images only.
+
+        Args:
+            rows: A slice, indices (n,) or a mask (N,); a number gives the result of that one image.
+        """
+        chosen: Any = slice(rows, rows + 1) if isinstance(rows, int) else rows
+        selected: dict[str, Any] = {name: value[chosen] for name, value in self._tensors().items()}
+        return replace(self, **selected)
+
     def to(self, device: torch.device | str) -> "CorrectionResult":
         """The same result with all tensors on `device`."""
         moved: dict[str, Any] = {name: value.to(device) for name, value in self._tensors().items()}

@@ -20,19 +20,19 @@ LAYERS = [
     {"commands"},
     {"visualization"},
     {"evaluation"},
-    {"models", "images", "correction", "corrector", "results"},
+    {"models", "datasets", "images", "correction", "corrector", "normalization", "results"},
     {"registry"},
     {"attribution", "feature_maps"},
     {"views", "layers"},
     {"inference"},
     {"functional"},
-    {"checks"},
+    {"checks", "versions"},
     {"errors"},
 ]
 """Top to bottom: a module imports from its own layer or from one below."""
 
 LIBRARIES_OF_BACKENDS = {"captum", "pytorch_grad_cam", "torchcam", "maskcorrect_adapters"}
-LIBRARIES_OF_EXTRAS = {"timm", "transformers", "pytorch_grad_cam", "torchcam"}
+LIBRARIES_OF_EXTRAS = {"timm", "transformers", "datasets", "pytorch_grad_cam", "torchcam"}
 
 
 def rank(module):
@@ -104,6 +104,10 @@ def imported_after(statement):
         ("import maskcorrect_plugin.correction", {"torchvision", "captum", "matplotlib"} | LIBRARIES_OF_EXTRAS),
         ("import maskcorrect_plugin as m; m.list_attributions()", {"captum", "torchvision"} | LIBRARIES_OF_EXTRAS),
         ("import maskcorrect_plugin.models", {"captum", "matplotlib"} | LIBRARIES_OF_EXTRAS),
+        (
+            "import maskcorrect_plugin.datasets",
+            {"torchvision", "captum", "matplotlib", "pandas", "pyarrow"} | LIBRARIES_OF_EXTRAS,
+        ),
         ("import maskcorrect_plugin as m; m.ScoreCAM", {"matplotlib_inline"} | LIBRARIES_OF_EXTRAS),
     ],
 )
@@ -118,6 +122,7 @@ def test_public_names():
         "AttributionMethod",
         "CorrectionResult",
         "CropView",
+        "ImageDataset",
         "LoadedModel",
         "MaskView",
         "MethodInfo",
@@ -130,6 +135,7 @@ def test_public_names():
         "find_target_layer",
         "list_attributions",
         "list_backends",
+        "load_dataset",
         "load_model",
         "register_backend",
     ]

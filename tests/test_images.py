@@ -1,5 +1,7 @@
 """Image files of every kind: what can be read gives RGB of the right values, the rest is named with its reason."""
 
+import os
+import pickle
 import re
 
 import numpy as np
@@ -9,7 +11,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from maskcorrect_plugin.errors import ImageError
-from maskcorrect_plugin.images import find_images, load_batch, read_image, to_rgb
+from maskcorrect_plugin.images import decode_image, find_images, images_below, load_batch, read_image, to_rgb
 
 TO_TENSOR = v2.Compose([v2.Resize((8, 8)), v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True)])
 
@@ -332,3 +334,62 @@ def test_a_transform_must_give_finite_floats(tmp_path, transform, reason):
 
 def test_an_empty_batch_is_empty():
     assert load_batch([], TO_TENSOR)[1:] == ([], [])
+
+
+def linked(folder, name, target):
+    (folder / name).symlink_to(target, target_is_directory=True)
+
+
+def test_links_to_folders_are_followed_only_on_request_and_never_in_circles(tmp_path):
+    for name in ("a/1.png", "b-c/2.png", "b/3.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    linked(tmp_path / "a", "up", tmp_path)
+    linked(tmp_path / "a", "to_b", tmp_path / "b")
+    linked(tmp_path / "b", "to_a", tmp_path / "a")
+    (tmp_path / "b" / "dead.png").symlink_to("nowhere.png")
+    plain = ["a/1.png", "b/3.png", "b/dead.png", "b-c/2.png"]  # by folder: "b" before "b-c", although "-" < "/"
+    assert images_below(tmp_path) == plain
+    assert images_below(tmp_path, follow_links=True) == [
+        "a/1.png",
+        "a/to_b/3.png",
+        "a/to_b/dead.png",
+        "b/3.png",
+        "b/dead.png",
+        "b/to_a/1.png",
+        "b-c/2.png",
+    ]
+    assert find_images(tmp_path) == [tmp_path / name for name in plain if "dead" not in name]
+
+
+def test_a_folder_that_cannot_be_listed_is_told_to_whoever_asks(tmp_path, monkeypatch):
+    (tmp_path / "shut").mkdir()
+    (tmp_path / "a.png").write_bytes(b"x")
+    scandir = os.scandir
+
+    def refusing(path):
+        if os.fspath(path).endswith("shut"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    errors = []
+    assert images_below(tmp_path, onerror=errors.append) == images_below(tmp_path) == ["a.png"]
+    assert [str(error) for error in errors] == [f"[Errno 13] Permission denied: '{tmp_path / 'shut'}'"]
+
+
+def test_an_image_in_memory_is_read_like_its_file_and_called_by_its_name(tmp_path):
+    file = saved(tmp_path, colour(), "a.png")
+    assert (pixels(decode_image(file.read_bytes(), "row 3")) == pixels(read_image(file))).all()
+    for data, reason in (
+        (b"", "the file is empty"),
+        (b"text", "not an image in a format"),
+        (file.read_bytes()[:90], ""),
+    ):
+        with pytest.raises(ImageError, match=f"row 3: {reason}"):
+            decode_image(data, "row 3")
+
+
+def test_an_image_error_keeps_its_reason_apart_from_the_name_also_between_processes():
+    error = pickle.loads(pickle.dumps(ImageError("no such file", "a: b.png")))
+    assert (str(error), error.reason) == ("a: b.png: no such file", "no such file")

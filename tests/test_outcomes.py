@@ -4,7 +4,7 @@ from conftest import Counter, make_tiny_net
 from PIL import Image
 from torch import nn
 
-from maskcorrect_plugin.commands.outcomes import check_corrector, correct_files, group_size
+from maskcorrect_plugin.commands.outcomes import correct_files, group_size
 from maskcorrect_plugin.correction import ProbabilityCorrector
 from maskcorrect_plugin.errors import ArgumentError, LayerError, ModelOutputError
 
@@ -117,14 +117,14 @@ def test_a_method_that_cannot_work_is_raised_before_any_image_is_corrected(tmp_p
 def test_the_check_finds_what_can_never_work():
     inputs = torch.rand(2, 3, 16, 20)
     with pytest.raises(ArgumentError, match="top_k must be from 1 to 5"):
-        check_corrector(ProbabilityCorrector(make_tiny_net(), "CAM", top_k=6), inputs)
+        ProbabilityCorrector(make_tiny_net(), "CAM", top_k=6).probe(inputs)
     pair = nn.Sequential(make_tiny_net(), nn.Unflatten(1, (5, 1)))
     with pytest.raises(ModelOutputError, match="class scores"):
-        check_corrector(ProbabilityCorrector(pair, "ScoreCAM", target_layer="0.act", top_k=2), inputs)
+        ProbabilityCorrector(pair, "ScoreCAM", target_layer="0.act", top_k=2).probe(inputs)
 
 
 def test_the_check_leaves_no_trace_in_the_random_state():
     corrector = ProbabilityCorrector(make_tiny_net(), "CAM", top_k=2)
     before = torch.get_rng_state()
-    check_corrector(corrector, torch.rand(1, 3, 16, 20, generator=torch.Generator()))
+    corrector.probe(torch.rand(1, 3, 16, 20, generator=torch.Generator()))
     assert torch.equal(before, torch.get_rng_state())

@@ -8,11 +8,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from maskcorrect_plugin.checks import check_int
 from maskcorrect_plugin.correction import CorrectionResult, ProbabilityCorrector
-from maskcorrect_plugin.errors import MaskCorrectError
+from maskcorrect_plugin.evaluation.correctable import correct_each
 from maskcorrect_plugin.images import load_batch
-from maskcorrect_plugin.inference import evaluation_mode, first_tensor
+from maskcorrect_plugin.inference import first_tensor
 
 MAPS_PER_GROUP = 160
 """Maps at input resolution that a group may keep, for its figures: 32 images of 5 candidates, 1 of 160."""
@@ -63,7 +62,7 @@ def correct_files(
 ) -> Iterator[list[ImageOutcome]]:
     """Corrects image files group by group; memory does not grow with their number.
 
-    Before the first group, `check_corrector` runs once, so that what is wrong with the model, the layer or the method
+    Before the first group, `corrector.probe` runs once, so that what is wrong with the model, the layer or the method
     is raised instead of being reported for each image.
 
     Args:
@@ -76,7 +75,7 @@ def correct_files(
         The outcomes of one group, in the order of `paths`.
 
     Raises:
-        MaskCorrectError: from `check_corrector`, before any image is corrected.
+        MaskCorrectError: from `corrector.probe`, before any image is corrected.
         RuntimeError: an error of torch that hits every image of a group: then it is not the images.
     """
     size = group_size(corrector)
@@ -85,62 +84,16 @@ def correct_files(
         files = paths[start : start + size]
         batch = load_batch(files, transform)
         if batch.kept and not checked:
-            check_corrector(corrector, batch.inputs)
+            corrector.probe(batch.inputs)
             checked = True
         outcomes = {path: ImageOutcome(path, failure=reason) for path, reason in batch.failures}
         if batch.kept:
             readable = [files[index] for index in batch.kept]
-            outcomes.update((outcome.path, outcome) for outcome in _correct(corrector, readable, batch.inputs, keep))
+            answers = correct_each(corrector, batch.inputs, keep=keep)
+            for row, (path, answer) in enumerate(zip(readable, answers, strict=True)):
+                if answer.result is None:
+                    outcomes[path] = ImageOutcome(path, failure=answer.failure)
+                else:
+                    result = answer.result
+                    outcomes[path] = ImageOutcome(path, None, result, answer.row, batch.inputs[row])
         yield [outcomes[path] for path in files]
-
-
-def check_corrector(corrector: ProbabilityCorrector, inputs: Tensor) -> None:
-    """One forward of noise in the shape of the images: finds the target layer, and what can never work.
-
-    Args:
-        corrector: What will correct.
-        inputs: Tensor (N,C,H,W); only its shape counts.
-
-    Raises:
-        LayerError: no target layer is found, or the method cannot use it.
-        ModelOutputError: the model does not give class scores.
-        ValueError: `top_k` is above the number of classes.
-    """
-    noise = torch.randn(1, *inputs.shape[1:], generator=torch.Generator().manual_seed(0))
-    noise = corrector.engine.place(noise)
-    with evaluation_mode(corrector.model), corrector.method.observe(noise):
-        scores = corrector.engine.scores(noise)
-    probs = corrector.engine.checked_probs(scores)
-    check_int("top_k", corrector.top_k, 1, probs.shape[1])
-
-
-def _correct(
-    corrector: ProbabilityCorrector, files: Sequence[Path], inputs: Tensor, keep: Collection[str]
-) -> list[ImageOutcome]:
-    """The whole group at once; image by image if that fails."""
-    try:
-        result = corrector.correct(inputs, keep=keep).to("cpu")
-    except (MaskCorrectError, RuntimeError) as error:
-        if len(files) == 1:
-            if isinstance(error, MaskCorrectError):
-                return [ImageOutcome(files[0], failure=str(error))]
-            raise
-    else:
-        return [ImageOutcome(file, None, result, row, inputs[row]) for row, file in enumerate(files)]
-    return _one_by_one(corrector, files, inputs, keep)
-
-
-def _one_by_one(
-    corrector: ProbabilityCorrector, files: Sequence[Path], inputs: Tensor, keep: Collection[str]
-) -> list[ImageOutcome]:
-    outcomes: list[ImageOutcome] = []
-    unexpected: RuntimeError | None = None
-    for row, file in enumerate(files):
-        try:
-            outcomes += _correct(corrector, [file], inputs[row : row + 1], keep)
-        except RuntimeError as error:
-            unexpected = error
-            outcomes.append(ImageOutcome(file, failure=f"{type(error).__name__}: {error}"))
-    if unexpected is not None and all(outcome.failure for outcome in outcomes):
-        raise unexpected
-    return outcomes

@@ -1,13 +1,12 @@
 """The layout of ``result.json``: what describes a run, its images and its outcome, as plain values."""
 
-import importlib.metadata
 import json
-import platform
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from maskcorrect_plugin.versions import versions
 
 if TYPE_CHECKING:  # so that reading and checking an output folder needs no torch
     from torch import Tensor
@@ -18,17 +17,6 @@ if TYPE_CHECKING:  # so that reading and checking an output folder needs no torc
 
 FORMAT = "maskcorrect_plugin.correct/1"
 """First entry of the document: whose it is, and in which version of its layout."""
-
-LIBRARIES = {
-    "torch": "torch",
-    "torchvision": "torchvision",
-    "captum": "captum",
-    "timm": "timm",
-    "transformers": "transformers",
-    "pytorch_grad_cam": "grad-cam",
-    "torchcam": "torchcam",
-}
-"""Import name -> distribution, of the libraries whose version can matter to a result."""
 
 
 class ResultStream:
@@ -77,14 +65,6 @@ def run_header(loaded: "LoadedModel", settings: Mapping[str, Any]) -> dict[str, 
         "model": model,
         "settings": dict(settings),
     }
-
-
-def versions() -> dict[str, str]:
-    """Of this package, Python, and those of `LIBRARIES` that are in use."""
-    from maskcorrect_plugin import __version__
-
-    used = {name: importlib.metadata.version(dist) for name, dist in LIBRARIES.items() if name in sys.modules}
-    return {"maskcorrect_plugin": __version__, "python": platform.python_version(), **used}
 
 
 def image_record(outcome: "ImageOutcome", class_names: Sequence[str], figure: str | None = None) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
 from tqdm import tqdm
 
+from maskcorrect_plugin.commands.corrector_options import CorrectorOptions
 from maskcorrect_plugin.commands.outcomes import ImageOutcome, correct_files, model_device
 from maskcorrect_plugin.commands.outputs import INTERRUPTED, RESULT, OutputFolder
 from maskcorrect_plugin.commands.result_json import ResultStream, image_record, run_header
@@ -25,34 +25,15 @@ from maskcorrect_plugin.commands.terminal import (
 )
 from maskcorrect_plugin.correction import KEEP, ProbabilityCorrector
 from maskcorrect_plugin.models import LoadedModel
+from maskcorrect_plugin.normalization import denormalize, known_or_spread
 
 
-@dataclass(frozen=True)
-class CorrectOptions:
+@dataclass(frozen=True, kw_only=True)
+class CorrectOptions(CorrectorOptions):
     """The arguments of ``maskcorrect correct``; the module `options` says what each means."""
 
     images: Sequence[Path]
-    model: str
-    weights: str
     method: str
-    top_k: int | None
-    threshold: float
-    view: str
-    fill: str
-    vote: str
-    candidate_weights: str
-    max_gap: float | None
-    target_layer: str | None
-    preset: str | None
-    precision: str
-    batch_size: int | None
-    device: str | None
-    compile: bool
-    classes: Path | None
-    size: int | None
-    mean: str | None
-    std: str | None
-    model_output: str
     output: Path | None
     overwrite: bool
     figures: bool
@@ -146,11 +127,9 @@ class CorrectRun:
         """Writes the figure of one image and gives its name; None where there is none to draw."""
         if self.folder is None or not self.with_figures or outcome.result is None or outcome.inputs is None:
             return None
-        from maskcorrect_plugin.visualization import denormalize, draw_correction, render_views, save_figure
+        from maskcorrect_plugin.visualization import draw_correction, render_views, save_figure
 
-        mean, std = self.loaded.mean, self.loaded.std
-        if mean is None or std is None:  # a transform of unknown making: its darkest value is shown black
-            mean, std = _spread(outcome.inputs)
+        mean, std = known_or_spread(outcome.inputs, self.loaded.mean, self.loaded.std)
         views = None
         if bool(outcome.result.corrected[outcome.row]):
             views = render_views(self.corrector, outcome.inputs, outcome.result, outcome.row, mean, std)
@@ -186,10 +165,3 @@ class CorrectRun:
                 f"{INTERRUPTED} are in {printable(str(self.folder.path))}; there is no {RESULT}",
                 stderr=True,
             )
-
-
-def _spread(inputs: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """A mean and a std that bring the values of one image into [0, 1] when they are undone."""
-    low, high = float(inputs.min()), float(inputs.max())
-    std = 1 / (high - low) if high > low else 1.0
-    return (-low * std,) * len(inputs), (std,) * len(inputs)

@@ -84,7 +84,7 @@ def make_scene(split: str, index: int, seed: int = 0, *, label: int | None = Non
         split: ``"train"``, ``"validation"`` or ``"test"``.
         index: Number within the split, 0 or more.
         seed: Seed of the image set, 0 to 2**32 - 1.
-        label: Class to paint instead of the scene's own, ``index % 16``.
+        label: Class to paint instead of the scene's own, `scene_label`.
 
     Raises:
         ValueError: an unknown split, or a number out of range.
@@ -92,7 +92,7 @@ def make_scene(split: str, index: int, seed: int = 0, *, label: int | None = Non
     check_choice("split", split, SPLITS)
     check_int("index", index, 0, _LARGEST)
     check_int("seed", seed, 0, _LARGEST)
-    chosen = index % len(CLASS_NAMES) if label is None else check_int("label", label, 0, len(CLASS_NAMES) - 1)
+    chosen = scene_label(index) if label is None else check_int("label", label, 0, len(CLASS_NAMES) - 1)
     super_label, sub = divmod(chosen, len(SUB_NAMES))
     painting = compose(Draw(seed, SPLITS[split], index), ANIMALS[SUPER_NAMES[super_label]], sub)
     return Scene(
@@ -107,6 +107,15 @@ def make_scene(split: str, index: int, seed: int = 0, *, label: int | None = Non
         index=index,
         seed=seed,
     )
+
+
+def scene_label(index: int) -> int:
+    """The class of a scene by its number alone: they cycle.
+
+    Args:
+        index: Number within the split.
+    """
+    return index % len(CLASS_NAMES)
 
 
 class SceneDataset(Dataset[tuple[Tensor, int]]):
@@ -163,5 +172,6 @@ __all__ = [
     "Scene",
     "SceneDataset",
     "make_scene",
+    "scene_label",
     "to_tensor",
 ]

@@ -1,6 +1,22 @@
 """Figures of results. Every function returns a `matplotlib.figure.Figure`; pyplot is never imported."""
 
-from .figures import draw_correction, draw_outcome, save_figure
-from .pictures import denormalize, render_views
+from maskcorrect_plugin.normalization import denormalize
 
-__all__ = ["denormalize", "draw_correction", "draw_outcome", "render_views", "save_figure"]
+from .confusion_figure import draw_confused_classes
+from .figures import draw_correction, draw_outcome, save_figure
+from .gap_figures import draw_gap_bins, draw_gap_histograms
+from .method_figures import draw_accuracies, draw_fixed_broken
+from .pictures import render_views
+
+__all__ = [
+    "denormalize",
+    "draw_accuracies",
+    "draw_confused_classes",
+    "draw_correction",
+    "draw_fixed_broken",
+    "draw_gap_bins",
+    "draw_gap_histograms",
+    "draw_outcome",
+    "render_views",
+    "save_figure",
+]

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
 from torch import Tensor
 
 from maskcorrect_plugin.checks import check_int
 from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError
+from maskcorrect_plugin.normalization import denormalize
 
 from .palette import COLORMAP
 
@@ -27,34 +27,6 @@ TOLERANCE = 1e-3
 """How far values of a picture may lie outside [0, 1]."""
 OPACITY = (0.35, 0.75)
 """Of a map over the picture, where the map is 0 and where it is 1."""
-
-
-def denormalize(inputs: Tensor, mean: Sequence[float] | None, std: Sequence[float] | None) -> Tensor:
-    """Model inputs as pictures: ``inputs * std + mean``, cut to [0, 1].
-
-    Args:
-        inputs: Tensor (..., C,H,W), normalised.
-        mean: One value per channel, in units of images in [0, 1].
-        std: Likewise.
-
-    Returns:
-        Tensor of the same shape, detached, on the same device, in at least float32.
-
-    Raises:
-        ValueError: no mean or std, or not one value per channel.
-    """
-    if mean is None or std is None:
-        raise ArgumentError("mean and std of the model's normalisation are needed to show its inputs, got none")
-    channels = inputs.shape[-3] if inputs.ndim >= 3 else None
-    if channels is None or len(mean) != channels or len(std) != channels:
-        raise ArgumentError(
-            f"mean and std must have one value per channel of inputs (...,C,H,W) with shape {tuple(inputs.shape)}, "
-            f"got {len(mean)} and {len(std)}"
-        )
-    values = inputs.detach()
-    values = values if values.dtype == torch.float64 else values.float()
-    shift, scale = (torch.tensor(list(numbers)).to(values)[:, None, None] for numbers in (mean, std))
-    return (values * scale + shift).clamp(0, 1)
 
 
 def render_views(

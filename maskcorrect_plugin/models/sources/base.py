@@ -8,14 +8,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from maskcorrect_plugin.errors import MaskCorrectError, WeightsError
+from maskcorrect_plugin.errors import MaskCorrectError, WeightsError, reason
 from maskcorrect_plugin.models.preprocessing import Prepared
 from maskcorrect_plugin.models.weights import infer_num_classes, load_into, match_prefixes, read_state_dict
-
-
-def reason(error: Exception) -> str:
-    """Type and text of another library's error, to stand inside a sentence."""
-    return f"{type(error).__name__}: {' '.join(str(error).split()).rstrip('.')}"
 
 
 class ModelSource(ABC):

@@ -11,11 +11,11 @@ from typing import Any
 from torch import nn
 
 from maskcorrect_plugin.checks import nearest
-from maskcorrect_plugin.errors import ArgumentError
+from maskcorrect_plugin.errors import ArgumentError, reason
 from maskcorrect_plugin.models.class_names import read_class_names
 from maskcorrect_plugin.models.preprocessing import Prepared, Preprocessing, Transform, with_normalization
 from maskcorrect_plugin.models.sources import SOURCES
-from maskcorrect_plugin.models.sources.base import ModelSource, reason
+from maskcorrect_plugin.models.sources.base import ModelSource
 
 
 class FactorySource(ModelSource):

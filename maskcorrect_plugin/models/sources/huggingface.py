@@ -10,10 +10,10 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
 
-from maskcorrect_plugin.errors import ArgumentError, WeightsError
+from maskcorrect_plugin.errors import ArgumentError, WeightsError, reason
 from maskcorrect_plugin.images import to_rgb
 from maskcorrect_plugin.models.preprocessing import Prepared, Preprocessing, check_channels, with_normalization
-from maskcorrect_plugin.models.sources.base import ModelSource, reason
+from maskcorrect_plugin.models.sources.base import ModelSource
 
 
 class ProcessorTransform:

@@ -1,0 +1,50 @@
+"""What ``--dry-run`` prints."""
+
+from maskcorrect_plugin.evaluation.estimate import Estimate
+
+
+def estimate_text(estimate: Estimate) -> str:
+    """The estimate as a table with its sum, and what it rests on."""
+    width = max(6, *(len(method.method) for method in estimate.methods))
+    lines = [f"{'method':{width}}  {'forwards/image':>14}  {'ms/image':>10}  {'kB/image':>9}  {'measured on':>12}"]
+    for method in estimate.methods:
+        measured = f"{method.images - method.failed} images"
+        lines.append(
+            f"{method.method:{width}}  {method.forwards_per_image:14.1f}  {1000 * method.seconds_per_image:10.1f}  "
+            f"{method.bytes_per_image / 1000:9.1f}  {measured:>12}"
+        )
+    workers = "one worker" if estimate.workers == 1 else f"each of {estimate.workers} workers like this one"
+    lines += [
+        "",
+        f"{estimate.images:,} images in {estimate.parts:,} parts a method: about {estimate.forwards:,.0f} forwards,",
+        f"{duration(estimate.seconds)} for {workers} ({estimate.device}), and {size(estimate.bytes)} of disk.",
+        "A few images stand for all: a run's time may well differ by a tenth, and more where max_gap passes images.",
+    ]
+    return "\n".join(lines)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words that are easy to grasp.
+
+    Example:
+        >>> duration(42), duration(90), duration(30000), duration(400000)
+        ('42 s', '1.5 min', '8.3 h', '4.6 days')
+    """
+    for unit, length, limit in (("s", 1, 60), ("min", 60, 60), ("h", 3600, 48)):
+        if seconds < length * limit:
+            return f"{seconds / length:.0f} {unit}" if unit == "s" else f"{seconds / length:.1f} {unit}"
+    return f"{seconds / 86400:.1f} days"
+
+
+def size(count: float) -> str:
+    """Bytes in the unit that fits.
+
+    Example:
+        >>> size(900), size(2.5e6), size(5e11)
+        ('900 B', '2.5 MB', '500.0 GB')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            break
+        count /= 1000
+    return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"

@@ -1,0 +1,120 @@
+"""Groups of images as batches, loaded ahead by worker processes; one bad image never costs the others."""
+
+import pickle
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from maskcorrect_plugin.checks import check_int
+from maskcorrect_plugin.errors import ArgumentError, LoadingError
+from maskcorrect_plugin.images import Stack, stack_images, try_image
+
+from .base import ImageDataset, Transform
+
+
+@dataclass(frozen=True)
+class LoadedGroup:
+    """One group of images.
+
+    Attributes:
+        indices: Positions of its images in the data set, as they were asked for.
+        inputs: Tensor (n,C,H,W) of those that could be read, on the CPU; (0,3,0,0) when there is none.
+        kept: For each row of `inputs`, its position in `indices`.
+        failures: Position in `indices` -> reason, of each of the others, in order.
+    """
+
+    indices: tuple[int, ...]
+    inputs: Tensor
+    kept: list[int]
+    failures: dict[int, str]
+
+
+class _Items(Dataset[Tensor | str]):
+    """Images for a DataLoader, with a reason in the place of one that cannot be used."""
+
+    def __init__(self, dataset: ImageDataset, transform: Transform) -> None:
+        self.dataset = dataset
+        self.transform = transform
+
+    def __getitem__(self, index: int) -> Tensor | str:
+        return try_image(partial(self.dataset.load, index, self.transform))
+
+
+def iterate_groups(
+    dataset: ImageDataset, transform: Transform, groups: Sequence[Sequence[int]], num_workers: int = 0
+) -> Iterator[LoadedGroup]:
+    """Loads groups of images, in order.
+
+    The workers live for all groups, so pass all of them at once; each keeps two groups ready. They stop when the
+    iterator ends, is closed or is thrown away. The random state of the caller is left alone.
+
+    Args:
+        dataset: Where the images come from.
+        transform: From an RGB image to a floating-point tensor (C,H,W). Where shapes or types differ within a group,
+            those unlike the most frequent are failures.
+        groups: Positions in the data set, one sequence per group; a group may be empty.
+        num_workers: Processes that load; 0 loads in this one.
+
+    Yields:
+        One `LoadedGroup` per group.
+
+    Raises:
+        ValueError: a position outside the data set, or what workers need cannot be sent to them.
+        LoadingError: (a RuntimeError) a worker was killed, most often for memory.
+    """
+    wanted = [tuple(group) for group in groups]
+    check_int("num_workers", num_workers, 0)
+    for group in wanted:
+        for index in group:
+            check_int("groups", index, 0, len(dataset) - 1)
+    return _iterate(_Items(dataset, transform), wanted, num_workers)
+
+
+def _iterate(items: _Items, groups: list[tuple[int, ...]], num_workers: int) -> Iterator[LoadedGroup]:
+    loader: DataLoader[Any] = DataLoader(
+        items,
+        batch_sampler=[list(group) for group in groups],
+        collate_fn=stack_images,
+        num_workers=num_workers,
+        # Without one of its own, a DataLoader draws the seed of its workers from the global generator.
+        generator=torch.Generator().manual_seed(0),
+    )
+    with worker_deaths():
+        stacks: Iterator[Stack] = _started(loader)
+        for group, stack in zip(groups, stacks, strict=True):
+            yield LoadedGroup(group, stack.inputs, stack.kept, stack.failures)
+
+
+def _started(loader: "DataLoader[Any]") -> Iterator[Any]:
+    try:
+        return iter(loader)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        # Only where workers are not forked: then they are sent a pickle of the data set and the transform.
+        raise ArgumentError(
+            f"num_workers must be 0 for a data set or a transform that cannot be pickled, got {loader.num_workers}: "
+            f"{error}"
+        ) from error
+
+
+@contextmanager
+def worker_deaths() -> Iterator[None]:
+    """Turns the death of a worker into a `LoadingError`.
+
+    torch reports it from a signal handler, so it comes up wherever the main thread happens to be: put this around
+    whatever is done while `iterate_groups` is open.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker (pid"):
+            raise
+        raise LoadingError(
+            f"a process that loads images died: {' '.join(str(error).split())} If it was killed for memory, use fewer "
+            "workers or smaller groups; without workers (num_workers=0) an error shows where it happens"
+        ) from error

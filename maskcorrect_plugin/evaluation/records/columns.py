@@ -1,0 +1,83 @@
+"""The columns of records: one row for each image and method. `docs/records.md` explains them with examples.
+
+=========================  =======================  ===================================================================
+column                     type                     meaning
+=========================  =======================  ===================================================================
+index                      int64                    position in the data set
+id                         string                   the data set's own name of the image, unique in it
+label                      int32, nullable          the true class
+failure                    string, nullable         why the image could not be done; everything below is null then
+classes_before             list[int32]              the min(M, max(K, 5)) most probable classes, most probable first;
+                                                    the first K are the candidates
+probs_before               list[float32]            their probabilities
+classes_after              list[int32]              the same after correction
+probs_after                list[float32]            their probabilities
+label_prob_before, _after  float32                  probability of the true class
+label_rank_before, _after  int32                    rank of the true class, 1 for the answer itself
+brier_before, _after       float32                  sum_m (p_m - [m = label])^2, in [0, 2]
+gap12                      float32                  p1 - p2, before correction
+gap15                      float32                  p1 - p_min(5,M), before correction
+num_candidates             int32                    K
+corrected                  bool                     False where max_gap passed the image unchanged
+changed                    bool                     the answer is another one now
+flat                       list[bool]               for each view: its map carried no information
+forwards                   int32                    forwards of the model spent on the image
+seconds                    float32                  time of its correction, shared evenly within its group
+weights                    list[float32]            the weight w_v of each of the V views in R
+probs                      list[float], nullable    the whole Y (M values), unless a run keeps the top only
+masked_probs               list[float], nullable    the P_v, V rows of M values, one after the other
+=========================  =======================  ===================================================================
+
+``probs`` and ``masked_probs`` are in half precision unless a run says otherwise. ``R = sum_v w_v P_v``, so that a
+corrected distribution can be recomputed: ``(Y + R) / (1 + sum_v w_v)``.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DISTRIBUTIONS = ("float16", "float32", "top")
+"""How whole distributions are kept: in half or single precision, or only the most probable classes."""
+
+TOP = 5
+"""Classes kept at least: what top-5 accuracy and the paper's gap need."""
+
+
+def records_schema(distributions: str = "float16") -> "pa.Schema":
+    """The parquet schema of records.
+
+    Args:
+        distributions: One of `DISTRIBUTIONS`.
+    """
+    import pyarrow as pa
+
+    half = pa.float32() if distributions == "float32" else pa.float16()
+    fields = {
+        "index": pa.int64(),
+        "id": pa.string(),
+        "label": pa.int32(),
+        "failure": pa.string(),
+        "classes_before": pa.list_(pa.int32()),
+        "probs_before": pa.list_(pa.float32()),
+        "classes_after": pa.list_(pa.int32()),
+        "probs_after": pa.list_(pa.float32()),
+        "label_prob_before": pa.float32(),
+        "label_prob_after": pa.float32(),
+        "label_rank_before": pa.int32(),
+        "label_rank_after": pa.int32(),
+        "brier_before": pa.float32(),
+        "brier_after": pa.float32(),
+        "gap12": pa.float32(),
+        "gap15": pa.float32(),
+        "num_candidates": pa.int32(),
+        "corrected": pa.bool_(),
+        "changed": pa.bool_(),
+        "flat": pa.list_(pa.bool_()),
+        "forwards": pa.int32(),
+        "seconds": pa.float32(),
+        "weights": pa.list_(pa.float32()),
+        "probs": pa.list_(half),
+        "masked_probs": pa.list_(half),
+    }
+    return pa.schema(list(fields.items()))

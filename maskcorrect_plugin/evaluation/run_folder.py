@@ -1,0 +1,109 @@
+"""The folder of a run: where its parts lie, which are there, and reading them back.
+
+```
+RUN/run.json                                 what the run is a run of
+RUN/records/METHOD/part-00000.parquet        one row per image; the part is done when this file exists
+RUN/maps/METHOD/part-00000.parquet           coarse maps, if they are kept
+RUN/thumbnails/METHOD/part-00000.parquet     small pictures of changed images, if they are kept
+RUN/summary.json                             the statistics, once all parts are there
+```
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from maskcorrect_plugin.checks import check_choice
+from maskcorrect_plugin.errors import RunError
+
+from .manifest import Manifest
+from .records.parts import read_tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RECORDS, MAPS, THUMBNAILS = "records", "maps", "thumbnails"
+SUMMARY = "summary.json"
+
+
+def folder_name(method: str) -> str:
+    """A method's name as the name of a folder: ``"library.Class"``."""
+    return method.replace(":", ".").replace("/", "_")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run on disk.
+
+    Attributes:
+        path: The folder.
+        manifest: What it is a run of.
+    """
+
+    path: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, path: str | Path) -> "RunFolder":
+        """An existing run, finished or not.
+
+        Raises:
+            RunError: the folder holds no run.
+        """
+        return cls(Path(path), Manifest.read(Path(path)))
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Names of the methods."""
+        return self.manifest.methods
+
+    def part_file(self, kind: str, method: str, part: int) -> Path:
+        """Where a part lies.
+
+        Args:
+            kind: ``"records"``, ``"maps"`` or ``"thumbnails"``.
+            method: One of `methods`.
+            part: From 0.
+        """
+        return self.path / kind / folder_name(method) / f"part-{part:05d}.parquet"
+
+    def has(self, method: str, part: int) -> bool:
+        """Whether a part is done."""
+        return self.part_file(RECORDS, method, part).exists()
+
+    def done(self, method: str) -> list[int]:
+        """Parts of a method that are done, in order; the folder is read once."""
+        folder = self.part_file(RECORDS, method, 0).parent
+        names = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
+        return [part for part in range(self.manifest.num_parts) if self.part_file(RECORDS, method, part).name in names]
+
+    @property
+    def complete(self) -> bool:
+        """Whether all parts of all methods are done."""
+        return all(len(self.done(method)) == self.manifest.num_parts for method in self.methods)
+
+    def records(self, method: str, columns: Sequence[str] | None = None) -> "pd.DataFrame":
+        """The records of a method, as far as they are there: see `records.columns`.
+
+        Raises:
+            RunError: no part is there yet, or one is damaged.
+        """
+        return self._read(RECORDS, method, columns)
+
+    def maps(self, method: str) -> "pd.DataFrame":
+        """The kept maps of a method: see `records.maps`."""
+        return self._read(MAPS, method, None)
+
+    def thumbnails(self, method: str) -> "pd.DataFrame":
+        """The small pictures of a method: see `records.thumbnails`."""
+        return self._read(THUMBNAILS, method, None)
+
+    def _read(self, kind: str, method: str, columns: Sequence[str] | None) -> "pd.DataFrame":
+        check_choice("method", method, self.methods)
+        files = [self.part_file(kind, method, part) for part in self.done(method)]
+        missing = [file for file in files if not file.exists()]
+        if not files or missing:
+            reason = "no part is done yet" if not files else f"the run keeps no {kind}"
+            raise RunError(f"{self.path!s} has no {kind} of {method!r}: {reason}")
+        return read_tables(files, columns)
