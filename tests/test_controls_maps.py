@@ -116,6 +116,21 @@ def test_other_image_takes_the_methods_maps_of_the_candidates_on_the_partner(tin
     assert not result.flat.all()
 
 
+@pytest.mark.parametrize("method", ["CAM", "captum:LayerGradCam"])
+def test_a_result_of_other_image_names_the_layer_that_was_found(tiny_net, tiny_images, method):
+    control = make("control:other_image", tiny_net, method, target_layer=None, dataset=partners())
+    assert control.correct(tiny_images, ids=names()).settings["target_layer"] == "act"
+
+
+def test_a_probe_of_other_image_finds_the_layer_by_one_forward_and_refuses_what_cam_cannot_do(tiny_net, tiny_images):
+    control = make("control:other_image", tiny_net, target_layer=None, dataset=partners())
+    counter = Counter(tiny_net)
+    control.probe(tiny_images)
+    assert control.settings["target_layer"] == "act" and counter.inputs == 2  # one of them finds the layer
+    with pytest.raises(ValueError, match="CAM needs a network"):
+        make("control:other_image", tiny_net, target_layer="stem", dataset=partners()).probe(tiny_images)
+
+
 def test_partners_go_one_by_one_where_their_gradients_need_more_memory_than_the_images(tiny_net, tiny_images):
     """The first forward of this control keeps no gradients, so a batch that passes there may be too large here."""
     pytest.importorskip("pytorch_grad_cam")

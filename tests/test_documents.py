@@ -27,11 +27,12 @@ def test_the_backend_of_the_readme_is_complete_and_passes_the_checks():
 
 
 HOW_TO = sorted(f"docs/how-to/{path.name}" for path in (ROOT / "docs" / "how-to").glob("*.md"))
+RUNNING = [*HOW_TO, "docs/controls.md"]
 
 
 @pytest.mark.parametrize(
     "path",
-    ["README.md", "docs/getting-started.md", "docs/data-sets.md", "docs/method.md", "docs/architecture.md", *HOW_TO],
+    ["README.md", "docs/getting-started.md", "docs/data-sets.md", "docs/method.md", "docs/architecture.md", *RUNNING],
 )
 def test_python_blocks_compile_and_links_lead_somewhere(path):
     for block in blocks(path, "python"):
@@ -67,8 +68,8 @@ def test_there_are_how_to_pages():
     assert len(HOW_TO) >= 4
 
 
-@pytest.mark.parametrize("path", HOW_TO)
-def test_how_to_pages_run_from_top_to_bottom(path, tmp_path, monkeypatch):
+@pytest.mark.parametrize("path", RUNNING)
+def test_pages_run_from_top_to_bottom(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))  # what a page registers goes with it
     code = blocks(path, "python")
