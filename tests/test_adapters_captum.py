@@ -105,15 +105,6 @@ def test_lrp_equals_the_library_on_a_network_of_supported_modules():
     assert torch.allclose(found, expected, atol=1e-6, rtol=0)
 
 
-def test_lrp_refuses_modules_without_a_rule_and_leaves_the_weights_alone():
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Hardswish(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
-    before = {name: value.clone() for name, value in net.state_dict().items()}
-    with pytest.raises(TypeError, match=r"Hardswish.* has no rule defined"):
-        create_attribution("captum:LRP", net).attribute(images(), 0)
-    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
-    assert not hasattr(net[3], "rule")
-
-
 @pytest.mark.parametrize("base", ["Saliency", "IntegratedGradients", "LayerGradCam"])
 def test_noise_tunnel_around_a_method_equals_the_library_from_the_same_seed(base):
     net, inputs = modules_only(), images(1)
