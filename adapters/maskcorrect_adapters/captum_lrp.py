@@ -30,8 +30,8 @@ def prepare_for_lrp(model: nn.Module) -> None:
 
     Nothing is changed in Captum. An element-wise module is replaced by a ReLU (of that exact type, as Captum wants it)
     that calls it: it computes what it did, its own hooks run, and where it stands at several places it still does.
-    `nn.Flatten` gets the epsilon rule, which hands relevance on unchanged where nothing is added up. A rule that the user
-    has set on a module counts.
+    `nn.Flatten` gets the epsilon rule, which hands relevance on unchanged where nothing is added up. A rule that the
+    user has set on a module counts.
 
     Raises:
         ArgumentTypeError: a module that is neither known to Captum nor element-wise, and has no rule of its own.
