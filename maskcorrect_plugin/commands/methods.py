@@ -11,7 +11,7 @@ from maskcorrect_plugin.registry import describe_methods, get_backend, is_instal
 
 TITLES = {"name": "name", "class_aware": "class-aware", "forwards": "forwards", "backwards": "backwards"}
 LEGEND = (
-    "Costs are per image, with default options: K candidates, C channels of the target layer (the native ScoreCAM skips "
+    "Costs are per image, with default options: K candidates, C channels of the target layer (native Score-CAM skips "
     "constant ones), W windows. The forward that finds the candidates and the K that ask again come on top."
 )
 ROOM = 40
