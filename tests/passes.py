@@ -9,7 +9,10 @@ class PassCounter:
     def __init__(self, model):
         self.inputs = 0
         self.backwards = 0
-        model.register_forward_hook(self._watch)
+        self._handle = model.register_forward_hook(self._watch)
+
+    def remove(self):
+        self._handle.remove()
 
     def reset(self):
         self.inputs = self.backwards = 0

@@ -10,7 +10,7 @@ from torch import nn
 pytorch_grad_cam = pytest.importorskip("pytorch_grad_cam")
 
 from conftest import images, make_tiny_net  # noqa: E402
-from passes import PassCounter, declared  # noqa: E402
+from passes import PassCounter  # noqa: E402
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget  # noqa: E402
 
 from maskcorrect_adapters.pytorch_grad_cam_ import GradCamBackend  # noqa: E402
@@ -28,34 +28,6 @@ def test_the_contract(name, check):
 
 def test_the_contract_on_the_chosen_device(device):
     testing.check_backend(BACKEND, METHODS if device.type != "cpu" else ["GradCAM"], device=device)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_declared_forwards_and_backwards_are_those_counted(method):
-    """Two images, five candidates in blocks of two: nothing is repeated from block to block."""
-    net, inputs, top_k = make_tiny_net(), images(2), 5
-    counter = PassCounter(net)
-    bound = create_attribution(f"pytorch_grad_cam:{method}", net, "act")
-    candidates = torch.tensor([[0, 1, 2, 3, 4], [4, 3, 2, 1, 0]])
-    with torch.no_grad(), bound.observe(inputs) as observation:
-        net(inputs)
-    counter.reset()
-    list(bound.stream_candidates(inputs, candidates, observation, block=2))
-    info = BACKEND.info(method)
-    assert counter.inputs == 2 * declared(info.forwards, K=top_k, C=CHANNELS)
-    if method == "ShapleyCAM":  # its second derivative does not pass the model's output
-        assert info.backwards == "2 K" and counter.backwards == 2 * top_k
-    else:
-        assert counter.backwards == 2 * declared(info.backwards, K=top_k, C=CHANNELS)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_correction_adds_one_forward_and_one_per_candidate(method):
-    net, inputs, top_k = make_tiny_net(), images(2), 3
-    corrector = ProbabilityCorrector(net, f"pytorch_grad_cam:{method}", "act", top_k=top_k)
-    counter = PassCounter(net)
-    corrector.correct(inputs)
-    assert counter.inputs == 2 * (1 + declared(BACKEND.info(method).forwards, K=top_k, C=CHANNELS) + top_k)
 
 
 def test_the_bare_library_repeats_score_cam_s_passes_for_every_class():

@@ -7,13 +7,26 @@ import pytest
 import reference
 import torch
 from conftest import Counter
+from passes import PassCounter, declared
 
 from maskcorrect_plugin import ProbabilityCorrector, create_attribution, load_model
 from maskcorrect_plugin.images import read_image
+from maskcorrect_plugin.registry import BUILTIN_BACKENDS, describe_methods, get_backend, is_installed, split_name
 
 WEIGHTS = {"squeezenet1_1": "squeezenet1_1.pt", "mobilenet_v2": "mobilenet_v2.safetensors"}
 PHOTOS = int(os.environ.get("MASKCORRECT_PHOTOS", "2"))
 """How many photos the float64 loop does; each takes about a minute on two cores."""
+
+
+SIZES = {"K": 5, "C": 1280, "W": 13 * 13}
+"""Candidates, channels of MobileNetV2's `features`, Occlusion's windows of 32 x 32 pixels on 224 x 224."""
+COSTLY = 200
+"""Forwards per image from which a method is left to `benchmarks/methods_table.py`, which runs them all."""
+CHEAP = [
+    name
+    for name, info in describe_methods().items()
+    if split_name(name)[0] in BUILTIN_BACKENDS and declared(info.forwards, **SIZES) < COSTLY
+]
 
 
 @pytest.fixture(scope="module", params=WEIGHTS)
@@ -60,3 +73,32 @@ def test_score_cam_correction_counts_its_forwards_on_squeezenet(real_folder):
     counter = Counter(loaded.model)
     corrector.correct(inputs)
     assert counter.inputs == 1 + live + 5
+
+
+@pytest.fixture(scope="module")
+def mobilenet(real_folder):
+    return load_model("torchvision:mobilenet_v2", weights=real_folder / "weights" / WEIGHTS["mobilenet_v2"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CHEAP)
+def test_every_method_of_few_forwards_corrects_real_photos_with_mobilenet(name, real_folder, mobilenet):
+    backend = get_backend(split_name(name)[0])
+    if not is_installed(backend):
+        pytest.skip(f"{backend.library} is not installed")
+    inputs, _ = photos(real_folder, mobilenet, 2)
+    info, corrector = (
+        describe_methods()[name],
+        ProbabilityCorrector(mobilenet.model, name, "features", top_k=SIZES["K"]),
+    )
+    before = {key: value.clone() for key, value in mobilenet.model.state_dict().items()}
+    counter = PassCounter(mobilenet.model)
+    result = corrector.correct(inputs, keep=("attributions",))
+    counter.remove()
+    assert counter.inputs == len(inputs) * (1 + declared(info.forwards, **SIZES) + SIZES["K"])
+    torch.testing.assert_close(result.corrected_probs.sum(-1), torch.ones(2))
+    maps = result.attributions[~result.flat]
+    assert len(maps) and torch.isfinite(maps).all() and (maps.amin((-2, -1)) >= 0).all()
+    assert (maps.amax((-2, -1)) > 0.99).all() and (maps.std((-2, -1)) > 0).all()
+    assert (result.attributions[0] != result.attributions[1]).any()  # two photos, two maps
+    assert all(torch.equal(value, before[key]) for key, value in mobilenet.model.state_dict().items())

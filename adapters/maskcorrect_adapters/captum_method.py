@@ -25,6 +25,7 @@ from maskcorrect_plugin.inference import first_tensor
 from maskcorrect_plugin.layers import get_layer, layer_name
 
 from .captum_defaults import SIGNS, default_options
+from .captum_lrp import prepare_for_lrp
 from .library_method import LibraryMethod, Solver, scaled
 from .replay import Replay
 from .reshape import find_layer
@@ -111,15 +112,16 @@ class CaptumMethod(LibraryMethod):
         if inner is not self.cls:
             options = {**default_options(inner.__name__, leaf), **options}
         replay, shared = Replay(self.model), SharedForward()
+        propagates = issubclass(inner, captum.attr.LRP)
         perturbs = self.cls in (captum.attr.Occlusion, captum.attr.FeatureAblation)
 
         def solve(classes: Tensor) -> Tensor:
             method = self._library_object(replay.rewind() if perturbs else self.model)
             if self.cls in (captum.attr.Saliency, captum.attr.InputXGradient):
                 method.gradient_func = shared
-            if inner is captum.attr.LRP:
-                _add_rules(self.model)
-            with warnings.catch_warnings(), kept_tensors(self.model, inner is captum.attr.LRP):
+            if propagates:
+                prepare_for_lrp(self.model)
+            with warnings.catch_warnings(), kept_tensors(self.model, propagates):
                 warnings.filterwarnings("ignore", module=r"captum\.")  # it tells of its hooks at every call
                 values = method.attribute(leaf.requires_grad_(not perturbs), target=classes, **options)
             return self._maps(values[0] if isinstance(values, tuple) else values, spatial_size(inputs))
@@ -149,18 +151,6 @@ class CaptumMethod(LibraryMethod):
         values = values.detach().to(torch.promote_types(values.dtype, torch.float32))
         summed = values.abs().sum(dim=1) if self.sign == "absolute" else values.sum(dim=1).relu()
         return scaled(summed, size)
-
-
-def _add_rules(model: nn.Module) -> None:
-    """LRP knows no rule for modules that only rearrange; the epsilon rule passes relevance through them unchanged.
-
-    A rule that the user has set stays. `preserved` takes these away again.
-    """
-    from captum.attr._utils.lrp_rules import EpsilonRule
-
-    for module in model.modules():
-        if isinstance(module, nn.Flatten | nn.Identity) and not hasattr(module, "rule"):
-            vars(module)["rule"] = EpsilonRule()
 
 
 def _check_options(cls: Any, base: Any, options: Mapping[str, Any], name: str) -> None:

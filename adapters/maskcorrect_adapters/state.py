@@ -19,7 +19,8 @@ def preserved(model: nn.Module, *, requires_grad: bool = False) -> Iterator[None
     Inside, every module is in eval mode, activations do not work in place (an in-place ReLU would overwrite what a
     library stored of the layer before it), no parameter has a gradient, and gradients are enabled. Afterwards, also
     when something raises: training flags, hooks, submodules and attributes of every module, ``requires_grad`` and
-    ``grad`` of every parameter, and the grad mode are as before.
+    ``grad`` of every parameter, and the grad mode are as before. The model is changed meanwhile, so nobody else may run
+    it at the same time.
 
     Args:
         model: The model.

@@ -11,8 +11,8 @@ from maskcorrect_plugin.registry import describe_methods, get_backend, is_instal
 
 TITLES = {"name": "name", "class_aware": "class-aware", "forwards": "forwards", "backwards": "backwards"}
 LEGEND = (
-    "Costs are per image: K candidates, C live channels of the target layer. The forward that finds the candidates and "
-    "the K that ask again come on top."
+    "Costs are per image, with default options: K candidates, C channels of the target layer (native Score-CAM skips "
+    "constant ones), W windows. The forward that finds the candidates and the K that ask again come on top."
 )
 ROOM = 40
 """Columns that a method's description needs to stand beside it."""

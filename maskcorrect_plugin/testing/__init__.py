@@ -27,7 +27,6 @@ from maskcorrect_plugin.errors import ArgumentTypeError
 from .arguments import check_finite_inputs, check_input_kind, check_target_count, check_target_range
 from .case import Case, Check, tiny_images, tiny_network
 from .effects import (
-    check_after_failure,
     check_eval_mode,
     check_frozen_parameters,
     check_grad_mode,
@@ -40,6 +39,7 @@ from .effects import (
     check_tensors,
     check_training_flags,
 )
+from .failures import check_after_backward_failure, check_after_failure
 from .maps import (
     check_batch,
     check_candidates,
@@ -98,6 +98,7 @@ CHECKS: tuple[Check, ...] = (
     check_frozen_parameters,
     check_inputs_unchanged,
     check_after_failure,
+    check_after_backward_failure,
     check_target_range,
     check_target_count,
     check_finite_inputs,
