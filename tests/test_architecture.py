@@ -16,6 +16,7 @@ ADAPTERS = ROOT / "adapters" / "maskcorrect_adapters"
 
 LAYERS = [
     {"cli", "__main__", "testing"},
+    {"app"},
     {"demo"},
     {"commands"},
     {"visualization"},
