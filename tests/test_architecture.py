@@ -16,6 +16,7 @@ ADAPTERS = ROOT / "adapters" / "maskcorrect_adapters"
 
 LAYERS = [
     {"cli", "cli_evaluation", "__main__", "testing"},
+    {"app"},
     {"demo"},
     {"commands"},
     {"comparison"},
