@@ -160,6 +160,8 @@ def test_objects_that_cannot_be_taken_are_refused():
     net = modules_only()
     with pytest.raises(ValueError, match="must be bound to the model itself"):
         create_attribution(captum.attr.Saliency(net.forward), net)
+    with pytest.raises(ValueError, match="must be given by name"):
+        create_attribution(functools.partial(captum.attr.Saliency(net).attribute, images()), net)
     with pytest.raises(ValueError, match="target must be left out"):
         create_attribution(functools.partial(captum.attr.Saliency(net).attribute, target=1), net)
 
@@ -171,6 +173,17 @@ def test_the_reduction_over_colours_and_sign(sign):
     expected = positive(values) if sign == "positive" else absolute(values)
     found = create_attribution("captum:InputXGradient", net, sign=sign).attribute(inputs, 1)
     assert torch.allclose(found, expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_inference_mode_is_refused_by_methods_that_need_gradients_and_by_no_other(method):
+    bound, inputs = create_attribution(f"captum:{method}", modules_only()), images(2)
+    with torch.inference_mode():
+        if BACKEND.info(method).backwards != "0":
+            with pytest.raises(ValueError, match=rf"captum:{method} needs gradients .*use torch.no_grad\(\)"):
+                bound.attribute(inputs, 1)
+        else:
+            assert bound.attribute(inputs, 1).amax() == 1
 
 
 @pytest.mark.parametrize(
