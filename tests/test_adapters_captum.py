@@ -175,17 +175,6 @@ def test_the_reduction_over_colours_and_sign(sign):
     assert torch.allclose(found, expected, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_inference_mode_is_refused_by_methods_that_need_gradients_and_by_no_other(method):
-    bound, inputs = create_attribution(f"captum:{method}", modules_only()), images(2)
-    with torch.inference_mode():
-        if BACKEND.info(method).backwards != "0":
-            with pytest.raises(ValueError, match=rf"captum:{method} needs gradients .*use torch.no_grad\(\)"):
-                bound.attribute(inputs, 1)
-        else:
-            assert bound.attribute(inputs, 1).amax() == 1
-
-
 @pytest.mark.parametrize(
     ("method", "options", "message"),
     [

@@ -201,17 +201,6 @@ def test_wrong_options_are_refused(method, options, message):
         create_attribution(f"torchcam:{method}", make_tiny_net(), **options)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_inference_mode_is_refused_by_methods_that_need_gradients_and_by_no_other(method):
-    bound, inputs = create_attribution(f"torchcam:{method}", make_tiny_net(), "act"), images(2)
-    with torch.inference_mode():
-        if BACKEND.info(method).backwards != "0":
-            with pytest.raises(ValueError, match=r"needs gradients .*use torch.no_grad\(\)"):
-                bound.attribute(inputs, 1)
-        else:
-            assert bound.attribute(inputs, 1).amax() > 0.5
-
-
 def test_every_extractor_of_the_installed_version_is_offered_or_left_out_for_a_reason():
     from torchcam.methods.core import _CAM
     from torchcam.methods.gradient import _CAMWrapper
