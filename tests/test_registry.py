@@ -105,7 +105,7 @@ def test_a_broken_entry_point_warns_by_name_once_and_harms_nobody(entry_point, v
 def test_an_object_of_ours_is_adopted_with_its_settings():
     net = make_tiny_net()
     method = create_attribution(ScoreCAM(net, net.act, preset="torchcam"), net)
-    assert method.settings == {"method": "ScoreCAM", "target_layer": "act", "preset": "torchcam"}
+    assert method.settings == {"method": "ScoreCAM", "target_layer": "act", "preset": "torchcam", "max_masks": None}
     with pytest.raises(ValueError, match="bound to the model itself"):
         create_attribution(ScoreCAM(net.forward, net.act), net)
 
