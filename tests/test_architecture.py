@@ -28,7 +28,7 @@ LAYERS = [
     {"views", "layers"},
     {"inference"},
     {"functional"},
-    {"checks", "versions"},
+    {"checks", "versions", "html_tables"},
     {"errors"},
 ]
 """Top to bottom: a module imports from its own layer or from one below."""
