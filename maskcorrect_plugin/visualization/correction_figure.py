@@ -19,6 +19,7 @@ from .palette import (
     add_axes,
     add_text,
     draw_key,
+    draw_note,
     new_figure,
     text_width,
     wrap,

@@ -35,9 +35,7 @@ MARKS: dict[str, dict[str, Any]] = {
 """How a point looks by what it is; shapes differ, too, for grey print."""
 
 
-def draw_cost_gain(
-    groups: Mapping[str, GroupSummary], *, title: str | None = None, axes: Axes | None = None
-) -> Figure:
+def draw_cost_gain(groups: Mapping[str, GroupSummary], *, title: str | None = None, axes: Axes | None = None) -> Figure:
     """The forwards that each method spends on an image against the accuracy that it gains, with 95 % intervals.
 
     Args:
@@ -151,7 +149,14 @@ def _draw_name(axes: Axes, point: tuple[float, float], level: float, label: str)
         size=NORMAL,
         va="center",
         parse_math=False,
-        arrowprops={"arrowstyle": "-", "color": FRAME, "linewidth": 0.5, "shrinkA": 1, "shrinkB": 3, "relpos": (0, 0.5)},
+        arrowprops={
+            "arrowstyle": "-",
+            "color": FRAME,
+            "linewidth": 0.5,
+            "shrinkA": 1,
+            "shrinkB": 3,
+            "relpos": (0, 0.5),
+        },
         zorder=1,
     )
 
