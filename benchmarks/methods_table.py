@@ -5,8 +5,8 @@
     python benchmarks/methods_table.py --option torchcam:SSCAM num_samples=4
 
 For each installed method `ProbabilityCorrector` corrects one image. Written to the output folder: ``methods.md``, a
-table of forwards and backwards (counted), seconds of processor time (one run each, no repetition) and failures with their
-reason; and ``methods.png``, the map of the most probable class. Both are rewritten after each method.
+table of forwards and backwards (counted), processor time (one run each, no repetition) and failures with their reason;
+and ``methods.png``, the map of the most probable class. Both are rewritten after each method.
 """
 
 import argparse
@@ -171,7 +171,8 @@ def describe(loaded: LoadedModel, inputs: Tensor, image: str, layer: str) -> str
     """Under what conditions the table came about."""
     weights = "RANDOM weights" if loaded.weights is None else f"weights {Path(loaded.weights).name}"
     size = " x ".join(str(side) for side in inputs.shape[-2:])
-    machine = f"torch {torch.__version__}, CPU ({platform.machine()}), {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    machine = f"torch {torch.__version__}, CPU ({platform.machine()}), {threads} thread{'s' if threads > 1 else ''}"
     return f"{loaded.spec} at {size}, {weights}, target layer `{layer}`, image: {image}. {machine}."
 
 
