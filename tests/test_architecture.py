@@ -18,6 +18,7 @@ LAYERS = [
     {"cli", "cli_evaluation", "__main__", "testing"},
     {"demo"},
     {"commands"},
+    {"report"},
     {"comparison"},
     {"visualization"},
     {"evaluation"},
@@ -27,8 +28,8 @@ LAYERS = [
     {"views", "layers"},
     {"inference"},
     {"functional"},
-    {"checks", "versions"},
-    {"errors"},
+    {"checks", "versions", "html_table"},
+    {"errors", "printable"},
 ]
 """Top to bottom: a module imports from its own layer or from one below."""
 

@@ -44,7 +44,7 @@ def _line(row: MethodRow, group: str, comparison: Comparison) -> str:
     name = f"{row.method}{' *' if row.leaks else ''}"
     name = name if len(name) < NAME else f"{name[: NAME - 4]}..."
     bounds = "-" if math.isnan(interval.low) else f"[{100 * interval.low:+.2f}, {100 * interval.high:+.2f}]"
-    adjusted = row.holm_overall if group == "overall" else row.holm_subset
+    adjusted = row.holm(group)
     line = (
         f"{name:{NAME}}{_number(summary.forwards_per_image, ',.1f'):>9}{_percent(table.accuracy_after):>9}"
         f"{_number(100 * table.difference, '+.2f'):>8}{bounds:>18}{table.fixed:7}{table.broken:7}"
