@@ -160,6 +160,33 @@ def demo(
     run_demo(output, count, seed, method, typer.echo)
 
 
+@app.command("app", short_help="Correct photos in a page in the browser.")
+def live_page(
+    model: opt.Model = "demo",
+    weights: opt.Weights = "DEFAULT",
+    classes: opt.Classes = None,
+    device: opt.Device = None,
+    host: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Where it listens. On an address that other computers can reach, the page offers the --model alone.",
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(metavar="P", min=0, max=65535, help="Port that it listens on; 0 takes any that is free.")
+    ] = 7860,
+) -> None:
+    """Correct photos in a page in the browser: drop one, choose model and method, see what it does.
+
+    The page is served by this computer to this computer, and asks no other one for anything. The model named here is
+    the one that it begins with.
+    """
+    from .app.server import ServerOptions, serve  # imports torch
+
+    serve(ServerOptions(host, port, model, weights, classes, device))
+
+
 register(app)
 
 

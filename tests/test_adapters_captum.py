@@ -160,6 +160,8 @@ def test_objects_that_cannot_be_taken_are_refused():
     net = modules_only()
     with pytest.raises(ValueError, match="must be bound to the model itself"):
         create_attribution(captum.attr.Saliency(net.forward), net)
+    with pytest.raises(ValueError, match="must be given by name"):
+        create_attribution(functools.partial(captum.attr.Saliency(net).attribute, images()), net)
     with pytest.raises(ValueError, match="target must be left out"):
         create_attribution(functools.partial(captum.attr.Saliency(net).attribute, target=1), net)
 
@@ -196,6 +198,24 @@ def test_a_wrong_target_for_which_the_bare_library_raises_errors_of_three_kinds(
     for target in (9, [1, 2, 3]):
         with pytest.raises(ValueError, match="target"):
             create_attribution("captum:Saliency", net).attribute(inputs, target)
+
+
+def test_a_tuple_which_the_bare_library_takes_for_one_index_of_all_images():
+    net, inputs = modules_only(), images(2)
+    bare = captum.attr.Saliency(net)
+    with pytest.raises(AssertionError):  # one index of two parts, for an output that has one part
+        bare.attribute(inputs.clone().requires_grad_(), (3, 0))
+    ours = create_attribution("captum:Saliency", net)
+    expected = torch.cat([ours.attribute(inputs[:1], 3), ours.attribute(inputs[1:], 0)])
+    assert torch.allclose(ours.attribute(inputs, (3, 0)), expected, atol=1e-6)
+
+
+def test_layer_grad_cam_which_gives_the_bare_library_signed_maps_of_the_layer_s_size():
+    net, inputs = modules_only(), images(2)
+    bare = captum.attr.LayerGradCam(net, net.relu2).attribute(inputs, 1)
+    assert bare.shape == (2, 1, 8, 10) and bare.min() < 0 < bare.max()
+    maps = create_attribution("captum:LayerGradCam", net, "relu2").attribute(inputs, 1)
+    assert maps.shape == (2, 1, 16, 20) and maps.min() == 0 and maps.max() == 1
 
 
 def test_in_place_relus_make_no_difference():

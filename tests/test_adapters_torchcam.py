@@ -6,14 +6,14 @@ import sys
 import pytest
 import torch
 from conftest import images, make_tiny_net
-from passes import PassCounter
+from passes import Largest, PassCounter
 from torch import nn
 
 torchcam_methods = pytest.importorskip("torchcam.methods")
 
 from maskcorrect_adapters.torchcam_ import OTHERS, TorchcamBackend  # noqa: E402
 from maskcorrect_plugin import ProbabilityCorrector, create_attribution, testing  # noqa: E402
-from maskcorrect_plugin.functional import upsample  # noqa: E402
+from maskcorrect_plugin.functional import scale_maps, upsample  # noqa: E402
 
 BACKEND = TorchcamBackend()
 METHODS = BACKEND.methods()
@@ -118,6 +118,28 @@ def test_the_bare_library_repeats_score_cam_s_passes_for_every_class():
         for target in range(5):
             extractor(class_idx=target)
     assert counter.inputs == 1 + 5 * (1 + CHANNELS)
+
+
+def test_channels_which_the_bare_library_upsamples_for_the_whole_batch_at_once():
+    net, inputs = make_tiny_net(channels=24), images(3)
+    with Largest() as bare:
+        direct("ISCAM", net, "act", inputs, TARGETS, batch_size=1)
+    with Largest() as ours:
+        create_attribution("torchcam:ISCAM", net, "act", batch_size=1).attribute(inputs, TARGETS)
+    assert bare.numel == 24 * inputs[:, 0].numel()  # the bare library's fault
+    assert ours.numel == 24 * inputs[0, 0].numel()
+
+
+def test_grad_cam_and_xgrad_cam_are_cam_before_a_linear_head():
+    """With the ReLU, which the library's own CAM does without; scaled at the layer's resolution, as it does."""
+    net, inputs = make_tiny_net(), images()
+    with torch.no_grad():
+        maps = net.act(net.body(torch.relu(net.norm(net.stem(inputs)))))
+        cam = torch.einsum("nc,nchw->nhw", net.head.weight[TARGETS], maps)
+    cam = upsample(scale_maps(cam.relu()).unsqueeze(1), (16, 20))
+    for name in ("GradCAM", "XGradCAM"):
+        found = create_attribution(f"torchcam:{name}", net, "act").attribute(inputs, TARGETS)
+        assert torch.allclose(found, cam, atol=1e-5, rtol=0), name
 
 
 class InPlace(nn.Module):

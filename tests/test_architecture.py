@@ -16,6 +16,7 @@ ADAPTERS = ROOT / "adapters" / "maskcorrect_adapters"
 
 LAYERS = [
     {"cli", "cli_evaluation", "__main__", "testing"},
+    {"app"},
     {"demo"},
     {"commands"},
     {"report"},
@@ -28,7 +29,7 @@ LAYERS = [
     {"views", "layers"},
     {"inference"},
     {"functional"},
-    {"checks", "versions", "html_table"},
+    {"checks", "versions", "html_tables"},
     {"errors", "printable"},
 ]
 """Top to bottom: a module imports from its own layer or from one below."""
@@ -111,6 +112,10 @@ def imported_after(statement):
             {"torchvision", "captum", "matplotlib", "pandas", "pyarrow"} | LIBRARIES_OF_EXTRAS,
         ),
         ("import maskcorrect_plugin as m; m.ScoreCAM", {"matplotlib_inline"} | LIBRARIES_OF_EXTRAS),
+        (
+            "import maskcorrect_plugin.evaluation.protocol_text, maskcorrect_plugin.evaluation.subclasses",
+            {"torchvision", "captum", "matplotlib", "pandas", "pyarrow", "torchmetrics", "statsmodels", "scipy"},
+        ),
     ],
 )
 def test_nothing_heavy_is_imported_before_it_is_needed(statement, denied):

@@ -10,6 +10,7 @@ from conftest import Counter
 from passes import PassCounter, declared
 
 from maskcorrect_plugin import ProbabilityCorrector, create_attribution, load_model
+from maskcorrect_plugin.functional import scale_maps, upsample
 from maskcorrect_plugin.images import read_image
 from maskcorrect_plugin.registry import BUILTIN_BACKENDS, describe_methods, get_backend, is_installed, split_name
 
@@ -73,6 +74,33 @@ def test_score_cam_correction_counts_its_forwards_on_squeezenet(real_folder):
     counter = Counter(loaded.model)
     corrector.correct(inputs)
     assert counter.inputs == 1 + live + 5
+
+
+def score_cam_of_pytorch_grad_cam(model, inputs, target):
+    library = pytest.importorskip("pytorch_grad_cam")
+    targets = pytest.importorskip("pytorch_grad_cam.utils.model_targets")
+    with library.ScoreCAM(model, [model.features]) as cam:
+        return scale_maps(torch.from_numpy(cam(inputs, [targets.ClassifierOutputTarget(target)])).unsqueeze(1))
+
+
+def score_cam_of_torchcam(model, inputs, target):
+    library = pytest.importorskip("torchcam.methods")
+    with library.ScoreCAM(model, "features") as extractor:
+        maps = extractor(class_idx=target, scores=model(inputs))
+    return upsample(maps[0].unsqueeze(1), inputs.shape[-2:]).detach()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("preset", "library"), [("grad_cam", score_cam_of_pytorch_grad_cam), ("torchcam", score_cam_of_torchcam)]
+)
+def test_presets_of_score_cam_equal_their_libraries_on_squeezenet(preset, library, real_folder):
+    loaded = load_model("torchvision:squeezenet1_1", weights=real_folder / "weights" / WEIGHTS["squeezenet1_1"])
+    inputs, _ = photos(real_folder, loaded, 1)
+    target = int(loaded.model(inputs).argmax())
+    found = create_attribution("ScoreCAM", loaded.model, "features", preset=preset).attribute(inputs, target)
+    assert (found - library(loaded.model, inputs, target)).abs().max() <= 1e-4
+    assert found.max() > 0.9 and found.std() > 0.05
 
 
 @pytest.fixture(scope="module")

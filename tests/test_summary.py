@@ -127,8 +127,8 @@ def test_however_pandas_reads_the_records_the_summary_is_the_same(tmp_path, back
 def test_only_the_named_columns_are_needed_and_missing_ones_are_named():
     records = random_records(20)
     assert summarise(records[list(SUMMARY_COLUMNS)]) == summarise(records)
-    with pytest.raises(ValueError, match="the columns brier_before, flat, which are missing"):
-        summarise(records.drop(columns=["flat", "brier_before"]))
+    with pytest.raises(ValueError, match="the columns brier_before, forwards, which are missing"):
+        summarise(records.drop(columns=["forwards", "brier_before"]))
 
 
 def test_fifty_thousand_images_take_no_time():

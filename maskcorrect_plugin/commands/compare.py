@@ -8,7 +8,7 @@ from maskcorrect_plugin.commands.terminal import echo
 from maskcorrect_plugin.comparison import compare
 from maskcorrect_plugin.comparison.text import comparison_text
 from maskcorrect_plugin.errors import ArgumentError
-from maskcorrect_plugin.evaluation.records.parts import write_atomically
+from maskcorrect_plugin.evaluation.atomic import write_atomically
 from maskcorrect_plugin.evaluation.subset import Subset
 
 if TYPE_CHECKING:

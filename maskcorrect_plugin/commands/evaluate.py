@@ -1,33 +1,37 @@
 """``maskcorrect evaluate``: what correction does to the predictions over a data set, by one or several methods."""
 
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from maskcorrect_plugin.commands.corrector_options import SCORE_CAM, CorrectorOptions
 from maskcorrect_plugin.commands.method_spec import MethodSpec, check_specs
-from maskcorrect_plugin.commands.terminal import Style, echo, plain_warnings, printable
-from maskcorrect_plugin.correction import ProbabilityCorrector
-from maskcorrect_plugin.corrector import Corrector
-from maskcorrect_plugin.datasets import ImageDataset, SampledDataset, load_dataset, worker_deaths
+from maskcorrect_plugin.commands.terminal import Style, echo, plain_warnings
+from maskcorrect_plugin.datasets import ImageDataset, SampledDataset, load_dataset
 from maskcorrect_plugin.errors import ArgumentError
-from maskcorrect_plugin.evaluation.controls import DatasetPartners, create_control, is_control
 from maskcorrect_plugin.evaluation.estimate import measure
-from maskcorrect_plugin.evaluation.evaluate import Evaluation
-from maskcorrect_plugin.evaluation.manifest import check_unused
-from maskcorrect_plugin.evaluation.run_folder import RunFolder
+from maskcorrect_plugin.evaluation.job import Evaluation
+from maskcorrect_plugin.evaluation.manifest import check_output
+from maskcorrect_plugin.evaluation.run_folder import SUMMARY, RunFolder
 from maskcorrect_plugin.evaluation.runner import RecordOptions
 from maskcorrect_plugin.evaluation.subset import PAPER_SUBSET, Subset
 from maskcorrect_plugin.evaluation.worker import Worker
 from maskcorrect_plugin.inference import first_tensor
 from maskcorrect_plugin.models import LoadedModel
 
+from .correctors import check_methods, make_correctors
 from .estimate_text import estimate_text
-from .run_report import report
+from .run_progress import run_progress
+from .run_report import report, write_summary
+from .run_text import opening_text, share_text, stopped_text
+from .stopping import ending_on_sigterm
 
 PAPER_MODEL = "torchvision:vgg16"
+NO_PATHS = ("demo", "hf", "DEFAULT", "none")
+"""Beginnings of names of data and weights, also where there is a file or folder of that name."""
 READERS_PER_GPU = 8
 """Processes that read images for one GPU, unless told otherwise."""
 
@@ -70,26 +74,64 @@ def evaluate(options: EvaluateOptions) -> int:
     options = with_protocol(options)
     specs = check_specs(options.methods or [SCORE_CAM])
     subset, worker = Subset.parse(options.subset), Worker.of(options.worker)
-    options.check({spec.name: spec.options for spec in specs if not is_control(spec.name)})
+    check_methods(options, specs)
     if options.output is None and not options.dry_run:
         raise ArgumentError("output must name the folder of the run, such as -o runs/vgg16; only --dry-run needs none")
     if options.output is not None:
-        check_unused(options.output)
-    with plain_warnings(Style.of(sys.stderr)), worker_deaths():
+        check_output(options.output)
+    with plain_warnings(Style.of(sys.stderr)):
         evaluation = prepare(options, specs, worker)
         evaluation.probe()
-        if options.dry_run:
+        if options.dry_run or options.output is None:
             echo(estimate_text(measure(evaluation)))
             return 0
-        folder = evaluation.open(Path(str(options.output)))
-        if not options.quiet and not options.as_json:
-            echo(opening_text(evaluation, folder))
-        try:
-            evaluation.run(folder, show_progress=sys.stderr.isatty() and not options.quiet)
-        except KeyboardInterrupt:
-            echo(f"stopped; {unfinished_text(evaluation, folder)}", stderr=True)
-            raise
-    return conclude(options, evaluation, folder, subset)
+        folder = evaluation.open(options.output)
+        already_reported = folder.complete
+        _run(options, evaluation, folder)
+        _conclude(options, evaluation, folder, subset, again=already_reported)
+    return 0
+
+
+def _run(options: EvaluateOptions, evaluation: Evaluation, folder: RunFolder) -> None:
+    """Does what is missing, and says what is there when it is stopped."""
+    if not options.quiet and not options.as_json and evaluation.worker.speaks:
+        echo(opening_text(evaluation, folder))
+    try:
+        with ending_on_sigterm(), run_progress(evaluation, folder, quiet=options.quiet) as progress:
+            if not folder.complete:
+                (folder.path / SUMMARY).unlink(missing_ok=True)  # of a run of which a part has been removed since
+            evaluation.run(folder, progress)
+    except (KeyboardInterrupt, SystemExit):
+        echo(stopped_text(evaluation, folder), stderr=True)
+        raise
+
+
+def _conclude(
+    options: EvaluateOptions, evaluation: Evaluation, folder: RunFolder, subset: Subset, *, again: bool
+) -> None:
+    """Once all parts are there: statistics, written and printed by one worker. Before that: that the share is done.
+
+    Args:
+        options: What was asked for.
+        evaluation: The run.
+        folder: Its folder.
+        subset: The difficult images.
+        again: The run was complete before this command: the first worker tells. Else it is the one that is first to
+            write the summary.
+    """
+    if not folder.complete:
+        if not options.quiet:
+            echo(share_text(evaluation, folder), stderr=options.as_json)
+        return
+    if again and not evaluation.worker.speaks:
+        return
+    text, document = report(folder, subset, paper=options.protocol is not None)
+    if not write_summary(folder, document, keep_existing=not again):
+        return
+    if options.as_json:
+        echo(document)
+    elif not options.quiet:
+        echo(text)
 
 
 def with_protocol(options: EvaluateOptions) -> EvaluateOptions:
@@ -122,18 +164,24 @@ def prepare(options: EvaluateOptions, specs: Sequence[MethodSpec], worker: Worke
     )
     if options.limit is not None:
         dataset = SampledDataset(dataset, options.limit, options.seed)
-    tensor = first_tensor(loaded.model)
-    on_gpu = tensor is not None and tensor.device.type == "cuda"
-    readers = (READERS_PER_GPU if on_gpu else 0) if options.num_workers is None else options.num_workers
     return Evaluation(
-        make_correctors(options, specs, loaded, dataset),
+        make_correctors(options, specs, loaded, dataset, options.seed),
         dataset,
         loaded,
         RecordOptions(options.images_per_part, options.distributions, options.keep_maps, options.thumbnails),
         worker,
-        readers,
+        _default_readers(loaded, worker) if options.num_workers is None else options.num_workers,
         {"arguments": sys.argv[1:], "options": plain_options(options)},
     )
+
+
+def _default_readers(loaded: LoadedModel, worker: Worker) -> int:
+    """Processes that read images: none beside a model on the CPU, which needs it all, else this worker's share."""
+    tensor = first_tensor(loaded.model)
+    if tensor is None or tensor.device.type == "cpu":
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(READERS_PER_GPU, cores // worker.local_size))
 
 
 def plain_options(options: EvaluateOptions) -> dict[str, Any]:
@@ -141,70 +189,6 @@ def plain_options(options: EvaluateOptions) -> dict[str, Any]:
     values = {name: str(value.resolve()) if isinstance(value, Path) else value for name, value in vars(options).items()}
     for name in ("data", "weights"):
         path = Path(str(values[name])).expanduser()
-        values[name] = str(path.resolve()) if path.exists() else values[name]
+        if path.exists() and str(values[name]).partition(":")[0] not in NO_PATHS:
+            values[name] = str(path.resolve())
     return values
-
-
-def make_correctors(
-    options: CorrectorOptions, specs: Sequence[MethodSpec], loaded: LoadedModel, dataset: ImageDataset
-) -> Mapping[str, Corrector]:
-    """A corrector or control for each method; controls take their maps from the first that is no control."""
-    arguments = options.corrector_arguments(loaded)
-    inner = next((spec for spec in specs if not is_control(spec.name)), MethodSpec(SCORE_CAM, SCORE_CAM, {}))
-    correctors: dict[str, Corrector] = {}
-    for spec in specs:
-        if is_control(spec.name):
-            own = {"method": inner.name, **options.method_options(inner.name, inner.options)}
-            if "method" in spec.options:
-                own = options.method_options(str(spec.options["method"]))
-            partners = DatasetPartners(dataset, loaded.transform)
-            correctors[spec.text] = create_control(
-                spec.name, loaded.model, dataset=partners, **{**arguments, **own, **spec.options}
-            )
-        else:
-            method_options = options.method_options(spec.name, spec.options)
-            correctors[spec.text] = ProbabilityCorrector(loaded.model, spec.name, **{**arguments, **method_options})
-    return correctors
-
-
-def opening_text(evaluation: Evaluation, folder: RunFolder) -> str:
-    """The first lines of a run: what it is, how much of it is there, whose share this is."""
-    manifest, worker = folder.manifest, evaluation.worker
-    methods = ", ".join(evaluation.correctors)
-    lines = [f"{evaluation.loaded.spec} on {manifest.num_images:,} images of {evaluation.dataset.source}: {methods}"]
-    if worker.size > 1:
-        lines.append(f"worker {worker.rank} of {worker.size} ({worker.source})")
-    done = sum(len(folder.done(method)) for method in folder.methods)
-    if done:
-        lines.append(f"going on: {done} of {manifest.num_parts * len(folder.methods)} parts are there")
-    return printable_lines(lines)
-
-
-def printable_lines(lines: Sequence[str]) -> str:
-    """Lines without control characters, which names of files could bring in."""
-    return "\n".join(printable(line) for line in lines)
-
-
-def unfinished_text(evaluation: Evaluation, folder: RunFolder) -> str:
-    """How much of a run is there, and how to go on."""
-    done = sum(len(folder.done(method)) for method in folder.methods)
-    total = folder.manifest.num_parts * len(folder.methods)
-    whose = "" if evaluation.worker.size == 1 else f" (worker {evaluation.worker.rank} has done its share)"
-    if evaluation.missing(folder):
-        whose = ""
-    return printable(
-        f"{done} of {total} parts are done and safe in {folder.path}{whose}; the same command goes on with the rest"
-    )
-
-
-def conclude(options: EvaluateOptions, evaluation: Evaluation, folder: RunFolder, subset: Subset) -> int:
-    """Once all parts are there: statistics, written and printed. Before that: what is missing."""
-    if not folder.complete:
-        echo(unfinished_text(evaluation, folder), stderr=options.as_json)
-        return 0
-    text, document = report(folder, subset, paper=options.protocol is not None)
-    if options.as_json:
-        echo(document)
-    elif not options.quiet:
-        echo(text)
-    return 0

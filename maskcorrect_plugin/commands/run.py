@@ -10,6 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from maskcorrect_plugin.commands.corrector_options import CorrectorOptions
+from maskcorrect_plugin.commands.drawing import draw_corrected
 from maskcorrect_plugin.commands.outcomes import ImageOutcome, correct_files, model_device
 from maskcorrect_plugin.commands.outputs import INTERRUPTED, RESULT, OutputFolder
 from maskcorrect_plugin.commands.result_json import ResultStream, image_record, run_header
@@ -25,7 +26,6 @@ from maskcorrect_plugin.commands.terminal import (
 )
 from maskcorrect_plugin.correction import KEEP, ProbabilityCorrector
 from maskcorrect_plugin.models import LoadedModel
-from maskcorrect_plugin.normalization import denormalize, known_or_spread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,19 +127,9 @@ class CorrectRun:
         """Writes the figure of one image and gives its name; None where there is none to draw."""
         if self.folder is None or not self.with_figures or outcome.result is None or outcome.inputs is None:
             return None
-        from maskcorrect_plugin.visualization import draw_correction, render_views, save_figure
+        from maskcorrect_plugin.visualization import save_figure
 
-        mean, std = known_or_spread(outcome.inputs, self.loaded.mean, self.loaded.std)
-        views = None
-        if bool(outcome.result.corrected[outcome.row]):
-            views = render_views(self.corrector, outcome.inputs, outcome.result, outcome.row, mean, std)
-        figure = draw_correction(
-            denormalize(outcome.inputs, mean, std),
-            outcome.result,
-            outcome.row,
-            class_names=self.loaded.class_names,
-            view_images=views,
-        )
+        figure = draw_corrected(self.corrector, self.loaded, outcome.inputs, outcome.result, outcome.row)
         return self.folder.add_figure(outcome.path.stem, lambda path: save_figure(figure, path))
 
     def _footer(self) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from typing import Any
 
 from maskcorrect_plugin.comparison import Comparison, compare
 from maskcorrect_plugin.comparison.text import comparison_text
+from maskcorrect_plugin.evaluation.atomic import write_atomically
 from maskcorrect_plugin.evaluation.protocol import paper_protocol
 from maskcorrect_plugin.evaluation.protocol_text import protocol_text
-from maskcorrect_plugin.evaluation.records.parts import write_atomically
 from maskcorrect_plugin.evaluation.run_folder import SUMMARY, RunFolder
 from maskcorrect_plugin.evaluation.subset import Subset
 from maskcorrect_plugin.evaluation.text import summary_text
@@ -18,7 +18,7 @@ SEVERAL = 3
 
 
 def report(folder: RunFolder, subset: Subset, *, paper: bool = False) -> tuple[str, str]:
-    """Writes ``summary.json`` and gives what a run says.
+    """What a run says.
 
     Args:
         folder: A finished run.
@@ -26,10 +26,7 @@ def report(folder: RunFolder, subset: Subset, *, paper: bool = False) -> tuple[s
         paper: Add the paper's tables.
 
     Returns:
-        The text for the terminal, and the JSON document.
-
-    Raises:
-        RunError: the file cannot be written.
+        The text for the terminal, and the JSON document of ``summary.json``.
     """
     comparison = compare([folder], subset)
     document: dict[str, Any] = {"format": FORMAT, "run": dict(folder.manifest.identity), "methods": {}}
@@ -42,8 +39,26 @@ def report(folder: RunFolder, subset: Subset, *, paper: bool = False) -> tuple[s
             texts.append(protocol_text(protocol, row.method))
         document["methods"][row.method] = summary
     text = json.dumps(document, indent=1, allow_nan=False)
-    write_atomically(folder.path / SUMMARY, lambda file: file.write(text.encode()))
     return "\n\n".join([*texts, *_tables(comparison), f"{SUMMARY} and the records are in {folder.path}"]), text
+
+
+def write_summary(folder: RunFolder, document: str, *, keep_existing: bool) -> bool:
+    """Writes ``summary.json``.
+
+    Args:
+        folder: A finished run.
+        document: What `report` gave.
+        keep_existing: Leave one that another worker has just written.
+
+    Returns:
+        Whether this one was written.
+
+    Raises:
+        RunError: it cannot be.
+    """
+    return write_atomically(
+        folder.path / SUMMARY, lambda file: file.write(document.encode()), keep_existing=keep_existing
+    )
 
 
 def _tables(comparison: Comparison) -> list[str]:

@@ -15,10 +15,10 @@ from maskcorrect_plugin.commands.terminal import Style, echo, plain_warnings
 from maskcorrect_plugin.correction import ProbabilityCorrector
 from maskcorrect_plugin.datasets import iterate_groups, worker_deaths
 from maskcorrect_plugin.errors import ArgumentError, RunError
+from maskcorrect_plugin.evaluation.atomic import write_atomically
 from maskcorrect_plugin.evaluation.controls import is_control
-from maskcorrect_plugin.evaluation.evaluate import Evaluation
+from maskcorrect_plugin.evaluation.job import Evaluation
 from maskcorrect_plugin.evaluation.manifest import differences
-from maskcorrect_plugin.evaluation.records.parts import write_atomically
 from maskcorrect_plugin.evaluation.run_folder import RunFolder
 from maskcorrect_plugin.evaluation.sweep.choice import choose
 from maskcorrect_plugin.evaluation.sweep.folder import SweepFolder, check_sweepable, own_setting

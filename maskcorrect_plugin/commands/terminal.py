@@ -9,7 +9,7 @@ import shutil
 import sys
 import unicodedata
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -193,21 +193,31 @@ def echo(text: str, *, newline: bool = True, stderr: bool = False) -> None:
 
 
 @contextmanager
-def plain_warnings(style: Style) -> Iterator[None]:
-    """Inside, warnings and this package's log are one line each on standard error."""
+def warnings_to(show: Callable[[str], object]) -> Iterator[None]:
+    """Inside, warnings and this package's log go to `show`, as one line of text each.
 
-    def show(message: Warning | str, *_: Any) -> None:
-        echo(style(f"warning: {printable(str(message))}", "yellow"), stderr=True)
+    The settings belong to the whole process: `show` is called from whichever thread warns.
+    """
+
+    def show_warning(message: Warning | str, *_: Any) -> None:
+        show(printable(str(message)))
 
     handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: show(record.getMessage())  # type: ignore[method-assign]
+    handler.emit = lambda record: show_warning(record.getMessage())  # type: ignore[method-assign]
     logger = logging.getLogger("maskcorrect_plugin")
     propagate, logger.propagate = logger.propagate, False
     logger.addHandler(handler)
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = show  # type: ignore[assignment]  # takes whatever the arguments become
+            warnings.showwarning = show_warning  # type: ignore[assignment]  # takes whatever the arguments become
             yield
     finally:
         logger.removeHandler(handler)
         logger.propagate = propagate
+
+
+@contextmanager
+def plain_warnings(style: Style) -> Iterator[None]:
+    """Inside, warnings and this package's log are one line each on standard error."""
+    with warnings_to(lambda text: echo(style(f"warning: {text}", "yellow"), stderr=True)):
+        yield

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from maskcorrect_plugin.checks import check_choice
 from maskcorrect_plugin.errors import ArgumentError
 from maskcorrect_plugin.evaluation.intervals import holm
 from maskcorrect_plugin.evaluation.paired_methods import PAIRED_COLUMNS, MethodComparison, compare_corrected
@@ -84,6 +85,23 @@ class Comparison:
         for row in self.rows:
             found.setdefault(row.images_key, []).append(row)
         return found
+
+    def groups(self, name: str = "overall") -> dict[str, GroupSummary]:
+        """The numbers of each method by its name, as the figures take them (`visualization.draw_accuracies`, ...).
+
+        Args:
+            name: ``"overall"`` or ``"subset"``.
+        """
+        check_choice("name", name, GROUPS)
+        one = len(self.families()) == 1
+        names = [row.method if one else f"{row.method} ({row.model} on {row.data})" for row in self.rows]
+        return {label: row.group(name) for label, row in zip(names, self.rows, strict=True)}
+
+    def _repr_html_(self) -> str:
+        """The tables, as a notebook shows them."""
+        from .text import comparison_html
+
+        return comparison_html(self)
 
     def to_frame(self) -> "pd.DataFrame":
         """One row for each method and group of images, with the numbers of its summary as plain columns."""

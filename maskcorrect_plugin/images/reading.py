@@ -27,22 +27,23 @@ DAMAGED_EXIF = (SyntaxError, struct.error, LookupError, TypeError, ValueError, A
 _OPENING = threading.Lock()
 
 
-def read_image(path: str | os.PathLike[str]) -> Image.Image:
+def read_image(path: str | os.PathLike[str], *, max_pixels: int | None = None) -> Image.Image:
     """One image file as upright RGB, as `to_rgb` says. Of an animation or a document with pages, the first frame.
 
     Damaged EXIF data is logged and the image taken as upright.
 
     Args:
         path: A file in one of `FORMATS`, recognised by its content, whatever its name.
+        max_pixels: How many it may have; looked at before anything is decoded.
 
     Raises:
-        ImageError: no such file, a folder, empty, not an image, truncated, or more pixels than
+        ImageError: no such file, a folder, empty, not an image, truncated, or more pixels than `max_pixels` or
             ``PIL.Image.MAX_IMAGE_PIXELS``. The message names the file and the reason.
     """
     file = Path(path)
     with _named(str(file)):
         _check_file(file)
-        return _decode(file, str(file))
+        return _decode(file, str(file), max_pixels)
 
 
 def decode_image(data: bytes, name: str) -> Image.Image:
@@ -96,8 +97,13 @@ def _named(name: str) -> Iterator[None]:
         raise ImageError(str(error) or type(error).__name__, name) from error
 
 
-def _decode(file: Path | BinaryIO, name: str) -> Image.Image:
+def _decode(file: Path | BinaryIO, name: str, max_pixels: int | None = None) -> Image.Image:
     with _open(file) as image:
+        pixels = image.width * image.height
+        if max_pixels is not None and pixels > max_pixels:
+            raise ImageError(
+                f"{image.width} x {image.height} pixels, {pixels:,} in all; at most {max_pixels:,} are read here"
+            )
         image.load()
         return to_rgb(_upright(image, name))
 

@@ -37,8 +37,8 @@ THIN, THICK = 0.4, 4.0
 """Points: width of the lines, at least and at most."""
 BEND = 0.55
 """Where curves bend to: so far from the middle, of the way to the straight line's midpoint."""
-NUMBERED = 16
-"""Up to so many lines carry their number of images."""
+NUMBERED, APART = 16, 0.16
+"""Up to so many lines carry their number of images, but for those closer than so many inches to a stronger line's."""
 INKS = {"fixed": COLORS["fixed"], "broken": COLORS["broken"], "even": "#AAAAAA"}
 """Lines of ``broken`` are hollow besides, so that they can be told apart in grey print."""
 HOLLOW = 0.4
@@ -173,6 +173,7 @@ def _draw_links(
 ) -> None:
     """A curve for each pair, bent towards the middle; thin ones lie on top of thick ones."""
     most = max(links.values(), default=1)
+    numbered: list[tuple[float, float]] = []
     counts = zip(links.items(), drawn["fixed"], drawn["broken"], strict=True)
     for ((first, second), images), fixed, broken in counts:
         (x0, y0), (x1, y1) = places[first], places[second]
@@ -181,18 +182,22 @@ def _draw_links(
         kind = "fixed" if fixed > broken else "broken" if broken > fixed else "even"
         for width, color in _strokes(kind, max(THIN, THICK * images / most)):
             axes.add_patch(PathPatch(curve, fill=False, linewidth=width, edgecolor=color, capstyle="butt", zorder=2))
-        if len(links) <= NUMBERED:
-            middle = ((x0 + 2 * bend[0] + x1) / 4, (y0 + 2 * bend[1] + y1) / 4)
+        middle = ((x0 + 2 * bend[0] + x1) / 4, (y0 + 2 * bend[1] + y1) / 4)
+        if len(links) <= NUMBERED and all(math.dist(middle, other) > APART for other in numbered):
+            numbered.append(middle)
             box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
             axes.annotate(f"{images:,}", middle, size=SMALL, ha="center", va="center", bbox=box, zorder=4)
-    keys = {kind: tuple(Line2D([], [], linewidth=width, color=color) for width, color in _strokes(kind, 3))
-            for kind in MEANINGS}  # fmt: skip
-    draw_legend(axes, {MEANINGS[kind]: key for kind, key in keys.items()})
+    draw_legend(axes, {meaning: _key(kind) for kind, meaning in MEANINGS.items()})
 
 
 def _strokes(kind: str, width: float) -> list[tuple[float, str]]:
     """Width and colour of the strokes, one on top of the other, that make a line."""
     return [(width, INKS[kind])] + ([(HOLLOW * width, "white")] if kind == "broken" else [])
+
+
+def _key(kind: str) -> tuple[Line2D, ...]:
+    """The line as the legend displays it."""
+    return tuple(Line2D([], [], linewidth=width, color=color) for width, color in _strokes(kind, 3))
 
 
 def _draw_note(axes: Axes, drawn: int, pairs: int, most: int) -> None:

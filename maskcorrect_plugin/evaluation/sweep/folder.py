@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maskcorrect_plugin.errors import RunError
-from maskcorrect_plugin.evaluation.records.parts import read_tables, write_atomically
+from maskcorrect_plugin.evaluation.atomic import write_atomically
+from maskcorrect_plugin.evaluation.records.parts import read_tables
 from maskcorrect_plugin.evaluation.run_folder import MAPS, RECORDS, RunFolder, folder_name
 
 from .grid import Grid, Setting

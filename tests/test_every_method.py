@@ -1,4 +1,4 @@
-"""What `maskcorrect methods` says that a method costs is what a model sees, for every name that there is."""
+"""What holds for every name that `maskcorrect methods` lists: its declared cost, flat maps, inference mode."""
 
 import pytest
 import torch
@@ -23,11 +23,16 @@ def network():
     return net
 
 
+def skip_unless_installed(name):
+    backend = get_backend(split_name(name)[0])
+    if not is_installed(backend):
+        pytest.skip(f"{backend.library} is not installed")
+
+
 def passes(name):
     """Declared forwards and backwards per image; the native Score-CAM alone skips channels that are constant."""
+    skip_unless_installed(name)
     backend, _ = split_name(name)
-    if not is_installed(get_backend(backend)):
-        pytest.skip(f"{backend} is not installed")
     info, values = describe_methods()[name], {"K": TOP_K, "C": LIVE if backend == "native" else CHANNELS, "W": WINDOWS}
     return declared(info.forwards, **values), declared(info.backwards, **values)
 
@@ -72,3 +77,27 @@ def test_shapley_cam_differentiates_twice_for_each_class(monkeypatch):
         testing.tiny_images(1), CANDIDATES[:1]
     )
     assert len(runs) == declared(describe_methods()["pytorch_grad_cam:ShapleyCAM"].backwards, K=TOP_K)
+
+
+@every_method
+def test_maps_without_information_are_flagged_and_change_nothing(name):
+    """The last feature maps are zero, so no input, channel or gradient counts."""
+    skip_unless_installed(name)
+    net, inputs = testing.tiny_network(), testing.tiny_images(IMAGES)
+    net.conv2.weight.data.zero_()
+    net.conv2.bias.data.fill_(-1)
+    result = ProbabilityCorrector(net, name, "relu2", top_k=2).correct(inputs, keep=("attributions",))
+    assert result.flat.all() and not result.attributions.any() and not result.changed.any()
+    torch.testing.assert_close(result.corrected_probs, result.probs, rtol=0, atol=1e-6)
+
+
+@every_method
+def test_inference_mode_is_refused_by_methods_that_need_gradients_and_by_no_other(name):
+    _, backwards = passes(name)
+    method, inputs = create_attribution(name, network(), "relu2"), testing.tiny_images(IMAGES)
+    with torch.inference_mode():
+        if backwards:
+            with pytest.raises(ValueError, match=r"needs gradients .*use torch.no_grad\(\)"):
+                method.attribute(inputs, 1)
+        else:
+            assert method.attribute(inputs, 1).amax() > 0.5

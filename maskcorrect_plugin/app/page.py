@@ -1,0 +1,163 @@
+"""The page: its fields and buttons, and what each of them sets off. What it computes and says stands elsewhere."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from maskcorrect_plugin.functional import VOTES
+from maskcorrect_plugin.inference import OUTPUTS
+from maskcorrect_plugin.views import FILLS, VIEWS
+
+from . import markup
+from .answering import Desk
+from .choices import MODELS, method_choices
+from .form import FIELDS, HIGHEST_THRESHOLD
+
+TITLE = "maskcorrect"
+INTRODUCTION = (
+    "# maskcorrect\nCorrect a network's class probabilities with its own explanations (Maeng and Baek, *CNN-based "
+    "Class Probability Correction using Mask-image*). It does not always help: see what it does to your photos."
+)
+
+SAID = "mc-said"
+SHOW_RESULT = f"""(...values) => {{
+    const area = document.getElementById("{SAID}"), top = area.getBoundingClientRect().top;
+    if (top < 0 || top > window.innerHeight / 2) area.scrollIntoView({{behavior: "smooth", block: "start"}});
+    return values;
+}}"""
+"""Where the result is out of sight (below the form on a phone), brings it into view when a run begins."""
+
+MOST_BROWSERS = 16
+"""Answers that are being given at a time; more have to wait to be told that they wait."""
+
+
+def build_page(
+    desk: Desk,
+    scenes: Sequence[tuple[str, str]],
+    start: Mapping[str, Any] = FIELDS,
+    locked: Collection[str] = (),
+) -> gr.Blocks:
+    """Lays the page out and connects it.
+
+    Args:
+        desk: Answers.
+        scenes: Path and true class of the pictures to begin with.
+        start: What the fields hold at first.
+        locked: Fields that cannot be changed.
+    """
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
+        gr.Markdown(INTRODUCTION)
+        with gr.Row():
+            with gr.Column(scale=1, min_width=320):
+                sources = ["upload", "clipboard"]
+                photo = gr.Image(
+                    label="Photo", type="filepath", image_mode=None, sources=sources, height=260, buttons=[]
+                )
+                gallery = gr.Dataset(
+                    label="Scenes of the demo",
+                    components=[gr.Image(visible=False)],
+                    samples=[[path] for path, _ in scenes],
+                    type="index",
+                    elem_classes="mc-scenes",
+                )
+                with gr.Row():
+                    correct = gr.Button("Correct", variant="primary", min_width=80)
+                    stop = gr.Button("Stop", min_width=80)
+                fields = _fields(start, locked)
+            with gr.Column(scale=3, min_width=320):
+                said = gr.HTML(markup.WELCOME, apply_default_css=False, elem_id=SAID)
+        _connect(desk, scenes, _Parts(photo, gallery, correct, stop, fields, said))
+    return page
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What of the page sets something off, or is changed by it."""
+
+    photo: gr.Image
+    gallery: gr.Dataset
+    correct: gr.Button
+    stop: gr.Button
+    fields: Mapping[str, gr.Component]
+    said: gr.HTML
+
+
+def _fields(start: Mapping[str, Any], locked: Collection[str]) -> dict[str, gr.Component]:
+    """The fields of the form by name."""
+    methods = method_choices()
+
+    def held(name: str) -> dict[str, Any]:
+        return {"value": start[name], "interactive": name not in locked}
+
+    fields = {
+        "method": gr.Dropdown(methods, label="Method", allow_custom_value=True, **held("method")),
+        "second_method": gr.Dropdown(
+            [("nothing", ""), *methods], label="Compare with", allow_custom_value=True, **held("second_method")
+        ),
+    }
+    fields["true_class"] = gr.Textbox(label="True class", placeholder="if you know it", **held("true_class"))
+    with gr.Row():
+        fields["top_k"] = gr.Number(label="Candidates K", precision=0, minimum=1, min_width=100, **held("top_k"))
+        fields["view"] = gr.Radio(list(VIEWS), label="View", min_width=160, **held("view"))
+    fields["threshold"] = gr.Slider(
+        0,
+        HIGHEST_THRESHOLD,
+        step=0.01,
+        label="Threshold",
+        info="Map values at or below it are hidden.",
+        **held("threshold"),
+    )
+    with gr.Accordion("Model", open=False):
+        fields["model"] = gr.Dropdown(
+            list(MODELS),
+            label="Model",
+            allow_custom_value=True,
+            info="torchvision:NAME, timm:NAME, hf:ORG/NAME, package.module:factory or demo",
+            **held("model"),
+        )
+        fields["weights"] = gr.Textbox(
+            label="Weights", info="DEFAULT (the library's own), none (random), or the path of a file", **held("weights")
+        )
+        fields["classes"] = gr.Textbox(label="Class names", info="Path of a file, one name a line", **held("classes"))
+        fields["model_output"] = gr.Radio(list(OUTPUTS), label="The model returns", **held("model_output"))
+    with gr.Accordion("More options", open=False):
+        fields["fill"] = gr.Radio(list(FILLS), label="Fill", info="What a mask shows where it hides", **held("fill"))
+        fields["vote"] = gr.Radio(list(VOTES), label="Vote", info="What counts of each second answer", **held("vote"))
+        fields["target_layer"] = gr.Textbox(
+            label="Target layer", info="Name of a module; empty finds the last feature maps", **held("target_layer")
+        )
+    return fields
+
+
+def _connect(desk: Desk, scenes: Sequence[tuple[str, str]], parts: _Parts) -> None:
+    """What the buttons, the scenes, and a photo that comes or goes set off."""
+
+    def run(browser: gr.Request, photo: Any, *values: Any) -> Iterator[str]:
+        yield from desk.answer(str(browser.session_hash), photo, values)
+
+    def stop(browser: gr.Request) -> None:
+        desk.stop(str(browser.session_hash))
+
+    def choose(index: int) -> tuple[str, str]:
+        return scenes[index]
+
+    label = parts.fields["true_class"]
+    quietly: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    # Raw values (preprocess=False): what is wrong with them is said by the package's own checks, in its own words; that
+    # the photo is an upload has been made sure of. Who has to wait for a model waits in `ModelShelf`, not in a queue.
+    running: dict[str, Any] = {
+        **quietly,
+        "fn": run,
+        "inputs": [parts.photo, *(parts.fields[name] for name in FIELDS)],
+        "outputs": parts.said,
+        "preprocess": False,
+        "js": SHOW_RESULT,
+        "concurrency_limit": MOST_BROWSERS,
+        "trigger_mode": "multiple",
+    }
+    parts.correct.click(**running)
+    parts.gallery.click(choose, parts.gallery, [parts.photo, label], **quietly).then(**running)
+    parts.stop.click(stop, None, None, queue=False, **quietly)
+    gr.on([parts.photo.upload, parts.photo.clear], lambda: "", None, label, **quietly)
