@@ -181,6 +181,8 @@ def _paper_table(headline: Tried, report: ProtocolReport) -> Table:
             return Cell(formats.p_value(value))
         return Cell(formats.count(value) + (f" ({formats.share(value / of)})" if of else ""))
 
-    rows = [[Cell(row.name), text(row, row.measured, row.of), text(row, row.paper, row.paper_of)] for row in report.rows()]
+    rows = [
+        [Cell(row.name), text(row, row.measured, row.of), text(row, row.paper, row.paper_of)] for row in report.rows()
+    ]
     note = "The paper: VGG16 on the 50,000 images of ImageNet's validation set, Score-CAM. Counts compare with it only there."
     return Table(f"The paper's experiment, by {headline.name}", columns, rows, note, sortable=False)

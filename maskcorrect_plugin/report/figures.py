@@ -128,7 +128,9 @@ def _drawing(
     draw: Callable[..., Figure], caption: str, key: str, alternative: str, width: float = PAGE_WIDTH
 ) -> Drawing:
     """A figure at a width in inches, and at that of a phone."""
-    wide, narrow = (inline_svg(draw(width=inches), f"{key}-{round(72 * inches)}", alternative) for inches in (width, COLUMN_WIDTH))
+    wide, narrow = (
+        inline_svg(draw(width=inches), f"{key}-{round(72 * inches)}", alternative) for inches in (width, COLUMN_WIDTH)
+    )
     return Drawing(caption, wide, narrow)
 
 

@@ -117,7 +117,9 @@ def probabilities_table(family: Family) -> Table:
 
 def _probabilities(summary: GroupSummary) -> Iterator[Cell]:
     metrics: list[tuple[BeforeAfter, Any]] = [(summary.top5, formats.share)]
-    metrics += [(values, lambda value: formats.number(value, ".4f")) for values in (summary.nll, summary.brier, summary.ece)]
+    metrics += [
+        (values, lambda value: formats.number(value, ".4f")) for values in (summary.nll, summary.brier, summary.ece)
+    ]
     for values, text in metrics:
         yield Cell(text(values.before), values.before)
         yield Cell(text(values.after), values.after)

@@ -96,7 +96,10 @@ def facts(family: Family) -> list[tuple[str, str]]:
     weights = model["weights"] or "none (random)"
     about = manifest.about
     return [
-        ("Model", f"{model['spec']}, {count(model['num_classes'])} classes, fingerprint {_short(model['fingerprint'])}"),
+        (
+            "Model",
+            f"{model['spec']}, {count(model['num_classes'])} classes, fingerprint {_short(model['fingerprint'])}",
+        ),
         ("Weights", weights),
         ("Input", model["transform"]),
         ("Images", _images(family.headline.row.data, data)),
