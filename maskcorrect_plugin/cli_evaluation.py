@@ -1,4 +1,4 @@
-"""The commands of an evaluation: evaluate, compare, sweep. They parse; the work is imported when it is needed."""
+"""The commands of an evaluation: evaluate, compare, sweep, report. They parse; the work is imported when it is needed."""
 
 from enum import Enum
 from pathlib import Path
@@ -170,8 +170,42 @@ def sweep(
     raise typer.Exit(run_sweep(SweepOptions(**given)))
 
 
+def report(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN", help="Folders of finished runs, of one or several models and data sets.", show_default=False
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE.html", help="The page. An earlier report is replaced.")
+    ] = Path("report.html"),
+    subset: ev.Subset = "p1-p5<0.5",
+    images: Annotated[
+        int,
+        typer.Option(metavar="N", min=0, help="Small pictures in the page at most; other images are there in numbers."),
+    ] = 200,
+    title: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Title of the page. [default: the models and the data]", show_default=False),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace FILE even if it is no report.", show_default=False)
+    ] = False,
+) -> None:
+    """Make a page of finished runs that needs nothing else: to open, to send, to keep.
+
+    It says what was done, whether it helped and how sure that is, compares all methods and controls, and displays the
+    images that correction fixed and broke with their maps. It needs no model and no network.
+    """
+    from .commands.report import report_runs  # imports pandas and matplotlib
+
+    report_runs(runs, output, subset, images, title, overwrite)
+
+
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
     app.command(epilog=EXAMPLES, short_help="Evaluate correction over a data set.")(evaluate)
     app.command(short_help="Compare methods and runs.")(compare)
     app.command(short_help="Try other settings on kept maps.")(sweep)
+    app.command(short_help="Make a page of finished runs.")(report)

@@ -160,6 +160,8 @@ def test_objects_that_cannot_be_taken_are_refused():
     net = modules_only()
     with pytest.raises(ValueError, match="must be bound to the model itself"):
         create_attribution(captum.attr.Saliency(net.forward), net)
+    with pytest.raises(ValueError, match="must be given by name"):
+        create_attribution(functools.partial(captum.attr.Saliency(net).attribute, images()), net)
     with pytest.raises(ValueError, match="target must be left out"):
         create_attribution(functools.partial(captum.attr.Saliency(net).attribute, target=1), net)
 

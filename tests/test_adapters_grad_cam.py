@@ -255,11 +255,6 @@ def test_wrong_options_are_refused(method, options, message):
         create_attribution(f"pytorch_grad_cam:{method}", make_tiny_net(), **options)
 
 
-def test_inference_mode_is_refused_with_what_to_do():
-    with torch.inference_mode(), pytest.raises(ValueError, match=r"use torch.no_grad\(\)"):
-        create_attribution("pytorch_grad_cam:GradCAM", make_tiny_net(), "act").attribute(images(1), 0)
-
-
 def test_importing_the_backend_does_not_import_the_library():
     import subprocess
 

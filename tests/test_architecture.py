@@ -19,6 +19,7 @@ LAYERS = [
     {"app"},
     {"demo"},
     {"commands"},
+    {"report"},
     {"comparison"},
     {"visualization"},
     {"evaluation"},
@@ -29,7 +30,7 @@ LAYERS = [
     {"inference"},
     {"functional"},
     {"checks", "versions", "html_tables"},
-    {"errors"},
+    {"errors", "printable"},
 ]
 """Top to bottom: a module imports from its own layer or from one below."""
 

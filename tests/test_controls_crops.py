@@ -11,7 +11,6 @@ from torchvision.transforms.v2 import functional as tv
 
 from maskcorrect_plugin.evaluation.controls import create_control
 from maskcorrect_plugin.evaluation.controls.random_crops import random_boxes
-from maskcorrect_plugin.evaluation.controls.ten_crop import five_boxes
 
 
 def answers(net, views):
@@ -42,25 +41,31 @@ def test_hflip_changes_nothing_on_a_symmetric_image_and_mirrors_none_upside_down
     assert not torch.allclose(result.corrected_probs, result.probs, atol=1e-4)
 
 
-def test_ten_crop_is_that_of_torchvision_resized_back(tiny_net, tiny_images, device):
-    """Sampling positions are float32, so values agree within 1e-5 of their range, and so do the answers."""
-    crops = tv.ten_crop(tiny_images, [14, 18])  # 7/8 of 16 and of 20 (17.5, rounded half to even)
-    expected = torch.stack([answers(tiny_net, resized(crop, (16, 20))) for crop in crops], dim=1)
-    result = make("control:ten_crop", tiny_net).correct(tiny_images, keep=("masked_probs",))
-    here = [0, 1, 2, 3, 4, 6, 5, 8, 7, 9]  # torchvision mirrors first: its sixth crop is our first right corner's image
-    torch.testing.assert_close(result.masked_probs, expected[:, here], rtol=0, atol=1e-5)
-    corrected = (answers(tiny_net, tiny_images) + expected.sum(dim=1)) / 11
-    torch.testing.assert_close(result.corrected_probs, corrected, rtol=0, atol=1e-5)
+@pytest.mark.parametrize(("size", "margins"), [((28, 42), (2, 3)), ((16, 20), (1, 1)), ((5, 5), (0, 0))])
+def test_ten_crop_is_that_of_torchvision_out_of_the_padded_image(tiny_net, device, size, margins):
+    """Nothing is resized: 224 pixels out of 256, in proportion."""
+    inputs = images(size=size).to(device)
+    down, right = margins
+    padded = tv.pad(inputs, [right, down], padding_mode="reflect")
+    expected = torch.stack([answers(tiny_net, crop) for crop in tv.ten_crop(padded, list(size))], dim=1)
+    result = make("control:ten_crop", tiny_net).correct(inputs, keep=("masked_probs",))
+    here = [
+        0,
+        1,
+        2,
+        3,
+        4,
+        6,
+        5,
+        8,
+        7,
+        9,
+    ]  # torchvision mirrors first: its left corner is our right corner's mirror image
+    torch.testing.assert_close(result.masked_probs, expected[:, here], rtol=0, atol=1e-6)
+    corrected = (answers(tiny_net, inputs) + expected.sum(dim=1)) / 11
+    torch.testing.assert_close(result.corrected_probs, corrected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(result.masked_probs[:, 4], result.probs, rtol=0, atol=1e-6)  # the centre is the image
     assert torch.equal(result.weights, torch.ones(3, 10, device=device))
-
-
-@pytest.mark.parametrize("size", [(224, 224), (299, 224), (7, 5), (1, 2)])
-def test_five_boxes_are_those_of_torchvision(size):
-    rows, columns = (max(1, round(7 / 8 * side)) for side in size)
-    pixels = torch.arange(size[0] * size[1]).reshape(1, 1, *size)
-    for box, crop in zip(five_boxes(*size).tolist(), tv.five_crop(pixels, [rows, columns]), strict=True):
-        top, bottom, left, right = box
-        assert torch.equal(pixels[..., top:bottom, left:right], crop)
 
 
 def boxes_by_the_rule(numbers, height, width):

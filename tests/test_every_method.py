@@ -1,4 +1,4 @@
-"""What holds for every name that `maskcorrect methods` lists: its declared cost, and maps without information."""
+"""What holds for every name that `maskcorrect methods` lists: its declared cost, flat maps, inference mode."""
 
 import pytest
 import torch
@@ -89,3 +89,15 @@ def test_maps_without_information_are_flagged_and_change_nothing(name):
     result = ProbabilityCorrector(net, name, "relu2", top_k=2).correct(inputs, keep=("attributions",))
     assert result.flat.all() and not result.attributions.any() and not result.changed.any()
     torch.testing.assert_close(result.corrected_probs, result.probs, rtol=0, atol=1e-6)
+
+
+@every_method
+def test_inference_mode_is_refused_by_methods_that_need_gradients_and_by_no_other(name):
+    _, backwards = passes(name)
+    method, inputs = create_attribution(name, network(), "relu2"), testing.tiny_images(IMAGES)
+    with torch.inference_mode():
+        if backwards:
+            with pytest.raises(ValueError, match=r"needs gradients .*use torch.no_grad\(\)"):
+                method.attribute(inputs, 1)
+        else:
+            assert method.attribute(inputs, 1).amax() > 0.5

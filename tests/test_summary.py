@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 import torch
 from records import empty_records, fail, random_records, records_of
-from torchmetrics.functional.classification import multiclass_calibration_error
 
 from maskcorrect_plugin.evaluation import metrics
 from maskcorrect_plugin.evaluation.statistics import PairedOutcome
@@ -63,12 +62,13 @@ def calibration_error(confidences, right, bins=15):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_calibration_error_of_the_answers_is_that_of_the_distributions(seed):
+    torchmetrics = pytest.importorskip("torchmetrics.functional.classification")
     generator = torch.Generator().manual_seed(seed)
     probs = (2 * torch.randn(400, 6, generator=generator)).softmax(1)
     labels = torch.randint(6, (400,), generator=generator)
     confidences, answers = probs.max(1)
     own = metrics.expected_calibration_error(confidences.numpy(), (answers == labels).numpy())
-    whole = multiclass_calibration_error(probs, labels, num_classes=6, n_bins=15, norm="l1")
+    whole = torchmetrics.multiclass_calibration_error(probs, labels, num_classes=6, n_bins=15, norm="l1")
     assert own == pytest.approx(float(whole), abs=1e-6)
     assert own == pytest.approx(calibration_error(confidences.tolist(), (answers == labels).tolist()), abs=1e-6)
 

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from maskcorrect_plugin.errors import ArgumentError
+
 
 @contextlib.contextmanager
 def preserved(model: nn.Module, *, requires_grad: bool = False) -> Iterator[None]:
@@ -61,6 +63,19 @@ def _restore(module: nn.Module, attributes: dict[str, tuple[Any, Any]]) -> None:
     own = vars(module)
     own.clear()
     own.update({name: value for name, (value, _) in attributes.items()})
+
+
+def check_gradients_possible(name: str) -> None:
+    """Refuses inference mode, in which torch can make no gradients.
+
+    Args:
+        name: Who needs them.
+
+    Raises:
+        ArgumentError: under ``torch.inference_mode()``.
+    """
+    if torch.is_inference_mode_enabled():
+        raise ArgumentError(f"{name} needs gradients and cannot run under torch.inference_mode(); use torch.no_grad()")
 
 
 @contextlib.contextmanager

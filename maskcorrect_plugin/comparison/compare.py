@@ -28,7 +28,8 @@ class MethodRow:
         model: The model's spec, with its weights.
         data: Where the images come from.
         images_key: What tells data sets apart: rows with the same one are paired.
-        method: The method's name in its run.
+        method: The method's name; with its run's where several runs have one of that name.
+        name_in_run: The method's name in its run.
         leaks: The method looks at the labels, so that its numbers are no result.
         run: Folder of the run.
         summary: Its numbers.
@@ -42,6 +43,7 @@ class MethodRow:
     data: str
     images_key: tuple[str, str]
     method: str
+    name_in_run: str
     leaks: bool
     run: Path
     summary: Summary
@@ -53,6 +55,14 @@ class MethodRow:
     def group(self, name: str) -> GroupSummary:
         """``"overall"`` or ``"subset"``."""
         return self.summary.overall if name == "overall" else self.summary.subset
+
+    def holm(self, name: str) -> float:
+        """The adjusted McNemar p over ``"overall"`` or ``"subset"``; NaN where the method leaks."""
+        return self.holm_overall if name == "overall" else self.holm_subset
+
+    def records(self, columns: Sequence[str] | None = None) -> "pd.DataFrame":
+        """The records of this method: see `records.columns`."""
+        return RunFolder.open(self.run).records(self.name_in_run, columns)
 
 
 @dataclass(frozen=True)
@@ -114,12 +124,14 @@ def compare(
         baseline: A method, ``"control:hflip"`` for one, that all others are compared with, image by image.
 
     Raises:
-        ValueError: no run, an unfinished run, or a baseline that a group of runs does not have.
+        ValueError: no run, the same run twice, an unfinished run, or a baseline that a group of runs does not have.
     """
     folders = [run if isinstance(run, RunFolder) else RunFolder.open(run) for run in runs]
     if not folders:
         raise ArgumentError("runs must name at least one folder of a run, got none")
-    for folder in folders:
+    for position, folder in enumerate(folders):
+        if folder.path.resolve() in [other.path.resolve() for other in folders[:position]]:
+            raise ArgumentError(f"runs must name each folder once, got {folder.path!s} again")
         _check_complete(folder)
     rows = [_row(folder, method, subset) for folder in folders for method in folder.methods]
     families = Comparison(tuple(rows), subset).families().values()
@@ -151,6 +163,7 @@ def _row(folder: RunFolder, method: str, subset: Subset) -> MethodRow:
         data=str(about.get("source") or data["kind"]),
         images_key=(model["fingerprint"], data["fingerprint"]),
         method=method,
+        name_in_run=method,
         leaks=bool(identity["methods"][method].get("leaks", False)),
         run=folder.path,
         summary=summarise(records, subset),
@@ -159,11 +172,11 @@ def _row(folder: RunFolder, method: str, subset: Subset) -> MethodRow:
 
 
 def _named_apart(family: Sequence[MethodRow]) -> list[MethodRow]:
-    """Methods of the same name in several runs get the run's name."""
-    names = [row.method for row in family]
-    return [
-        replace(row, method=f"{row.method} ({row.run.name})") if names.count(row.method) > 1 else row for row in family
-    ]
+    """Methods of the same name in several runs get the run's name, or its path where that is not enough."""
+    for name in (lambda row: f"{row.name_in_run} ({row.run.name})", lambda row: f"{row.name_in_run} ({row.run})"):
+        names = [row.method for row in family]
+        family = [replace(row, method=name(row)) if names.count(row.method) > 1 else row for row in family]
+    return list(family)
 
 
 def _adjusted(family: Sequence[MethodRow]) -> list[MethodRow]:
@@ -188,16 +201,12 @@ def _against(family: Sequence[MethodRow], baseline: str) -> list[MethodRow]:
         raise ArgumentError(
             f"baseline must be a method of every model and data set, got {baseline!r}; there are {names}"
         )
-    first = _paired_records(reference)
+    columns = [*PAIRED_COLUMNS, "failure"]
+    first = reference.records(columns)
     return [
-        row if row is reference else replace(row, against=compare_corrected(first, _paired_records(row)))
+        row if row is reference else replace(row, against=compare_corrected(first, row.records(columns)))
         for row in family
     ]
-
-
-def _paired_records(row: MethodRow) -> "pd.DataFrame":
-    name = row.method.removesuffix(f" ({row.run.name})")
-    return RunFolder.open(row.run).records(name, [*PAIRED_COLUMNS, "failure"])
 
 
 def _plain(row: MethodRow, name: str) -> dict[str, Any]:
@@ -218,7 +227,7 @@ def _plain(row: MethodRow, name: str) -> dict[str, Any]:
         "fixed": table.fixed,
         "broken": table.broken,
         "mcnemar_p": table.mcnemar_p,
-        "holm_p": row.holm_overall if name == "overall" else row.holm_subset,
+        "holm_p": row.holm(name),
         "changed": group.changed,
         "ceiling": group.ceiling,
         "nll_before": group.nll.before,

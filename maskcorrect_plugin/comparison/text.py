@@ -75,7 +75,7 @@ def _cells(row: MethodRow, group: str, comparison: Comparison) -> list[str]:
     summary = row.group(group)
     table, interval = summary.outcome, summary.interval_difference
     bounds = "-" if math.isnan(interval.low) else f"[{100 * interval.low:+.2f}, {100 * interval.high:+.2f}]"
-    adjusted = row.holm_overall if group == "overall" else row.holm_subset
+    adjusted = row.holm(group)
     cells = [
         _number(summary.forwards_per_image, ",.1f"),
         _percent(table.accuracy_after),

@@ -38,8 +38,9 @@ def top_k_accuracy(label_ranks: NDArray[np.number], top_k: int | NDArray[np.inte
 
 
 def expected_calibration_error(confidences: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
-    """Expected calibration error of the answers (Guo et al. 2017), by torchmetrics.
+    """Expected calibration error of the answers (Guo et al. 2017), as torchmetrics computes it.
 
+    (Importing torchmetrics imports torchvision and transformers, too, which no statistics of records should need.)
     Whether the answer is right is a binary event and the confidence its predicted probability, so the binary metric of
     the two is the multi-class one of the whole distributions, which need not be loaded.
 
@@ -49,9 +50,7 @@ def expected_calibration_error(confidences: NDArray[np.floating], right: NDArray
     """
     if not len(confidences):
         return math.nan
-    import torch
-    from torchmetrics.functional.classification import binary_calibration_error  # seconds to import
-
-    # torchmetrics would take values outside [0, 1] for logits, and float32 sums can reach 1.0000001.
-    probs = torch.as_tensor(np.asarray(confidences, dtype=np.float64)).clamp(0, 1)
-    return float(binary_calibration_error(probs, torch.as_tensor(right).long(), n_bins=ECE_BINS, norm="l1"))
+    probs = np.asarray(confidences, dtype=np.float64).clip(0, 1)  # float32 sums can reach 1.0000001
+    where = np.digitize(probs, np.linspace(0, 1, ECE_BINS + 1)) - 1  # a bin holds its lower edge; 1 has one of its own
+    surplus = np.bincount(where, weights=probs - right)
+    return float(np.abs(surplus).sum() / len(probs))

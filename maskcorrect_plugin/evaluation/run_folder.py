@@ -86,6 +86,11 @@ class RunFolder:
         """Whether a part is done."""
         return self.part_file(RECORDS, method, part).exists()
 
+    def keeps(self, kind: str, method: str) -> bool:
+        """Whether the run has ``"maps"`` or ``"thumbnails"`` of every part of a method that is done."""
+        done = self.done(method)
+        return bool(done) and all(self.part_file(kind, method, part).exists() for part in done)
+
     def done(self, method: str) -> list[int]:
         """Parts of a method that are done, in order; the folder is read once."""
         folder = self.part_file(RECORDS, method, 0).parent

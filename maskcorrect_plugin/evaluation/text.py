@@ -26,29 +26,39 @@ def percent(share: float) -> str:
     return "-" if math.isnan(share) else f"{100 * share:.2f} %"
 
 
-def verdict(table: PairedOutcome, level: float = 0.05) -> str:
+LEVEL = 0.05
+"""A p-value below it counts as more than chance."""
+
+
+def verdict(
+    table: PairedOutcome, level: float = LEVEL, *, p_value: float | None = None, p_name: str = "p", what: str = ""
+) -> str:
     """The table in one sentence.
 
     Args:
         table: Answers before and after.
         level: A p-value below it counts as more than chance.
+        p_value: What is judged by, adjusted for several methods, say; None takes the exact McNemar p of the table.
+        p_name: What it is called.
+        what: What fixed and broke, ``"Correction by CAM"``; ``"Correction"`` if empty.
 
     Example:
         >>> verdict(PairedOutcome(both_right=10, fixed=4, broken=4, both_wrong=3))
         'Correction fixed as many answers as it broke (4): no net effect.'
     """
-    fixed, broken = table.fixed, table.broken
+    fixed, broken, what = table.fixed, table.broken, what or "Correction"
     if not table.total:
         return "No image has a label here, so nothing can be said of right and wrong."
     if fixed == broken == 0:
-        return "Correction neither fixed nor broke an answer."
+        return f"{what} neither fixed nor broke an answer."
     if fixed == broken:
-        return f"Correction fixed as many answers as it broke ({fixed}): no net effect."
+        return f"{what} fixed as many answers as it broke ({fixed:,}): no net effect."
+    p_value = table.mcnemar_p if p_value is None else p_value
     direction = "more" if fixed > broken else "fewer"
-    chance = "would rarely make" if table.mcnemar_p < level else "could well make"
+    chance = "would rarely make" if p_value < level else "could well make"
     return (
-        f"Correction fixed {direction} answers than it broke ({fixed:,} against {broken:,}): a difference that chance "
-        f"alone {chance} (p {p_text(table.mcnemar_p, equals=True)})."
+        f"{what} fixed {direction} answers than it broke ({fixed:,} against {broken:,}): a difference that chance "
+        f"alone {chance} ({p_name} {p_text(p_value, equals=True)})."
     )
 
 

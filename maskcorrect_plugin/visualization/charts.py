@@ -1,18 +1,21 @@
 """What the charts of whole runs have in common: axes of a given size, bars that survive grey print, numbers on them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from maskcorrect_plugin.checks import check_number
 from maskcorrect_plugin.errors import ArgumentError
 
 from .palette import COLORS, EDGE, FRAME, INK, NORMAL, add_axes, new_figure, text_width
 
 HATCHES = {"broken": "//////"}
 """In grey, fixed and broken are nearly the same: broken bars are hatched."""
+NARROWEST, WIDEST = 3, 20
+"""Inches: widths of a figure that are allowed."""
 TITLE = 0.24
 """Inches that a title takes above the axes."""
 MINUS = "\N{MINUS SIGN}"
@@ -49,8 +52,21 @@ def bar_style(kind: str, **more: Any) -> dict[str, Any]:
     return {"facecolor": COLORS[kind], "hatch": HATCHES.get(kind), "edgecolor": "white", "linewidth": 0, **more}
 
 
+def legend_height(texts: Iterable[str], width: float) -> float:
+    """Inches that a legend of these texts takes above axes of that width: in one line if it fits, else one below the
+    other.
+    """
+    lines = _legend_lines(list(texts), width)
+    return 0.05 + 0.17 * lines
+
+
+def _legend_lines(texts: Sequence[str], width: float) -> int:
+    needed = sum(text_width(text, NORMAL) + 0.34 for text in texts)
+    return 1 if needed <= width else len(texts)
+
+
 def draw_legend(axes: Axes, items: Mapping[str, Any]) -> None:
-    """A legend in one line right above the axes, at the left.
+    """A legend right above the axes, at the left: see `legend_height`.
 
     Args:
         axes: Where.
@@ -59,7 +75,7 @@ def draw_legend(axes: Axes, items: Mapping[str, Any]) -> None:
     axes.legend(
         list(items.values()),
         list(items),
-        ncols=len(items),
+        ncols=1 if _legend_lines(list(items), size_of(axes)[0]) > 1 else len(items),
         loc="lower left",
         bbox_to_anchor=(0, 1),
         frameon=False,
@@ -72,8 +88,11 @@ def draw_legend(axes: Axes, items: Mapping[str, Any]) -> None:
     )
 
 
-def draw_title(axes: Axes, title: str | None, rise: float = 4) -> None:
-    """A bold title at the left, `rise` points above the axes."""
+def draw_title(axes: Axes, title: str | None, rise: float = 4, legend: Iterable[str] = ()) -> None:
+    """A bold title at the left, `rise` points above the axes, or right above a legend of these texts."""
+    texts = list(legend)
+    if texts:
+        rise = 2 + 72 * legend_height(texts, size_of(axes)[0])
     if title:
         axes.set_title(title, size=NORMAL + 1, weight="bold", loc="left", color=INK, pad=rise, parse_math=False)
 
@@ -95,6 +114,11 @@ def fitting_size(texts: Sequence[str], width: float, size: float) -> float:
     """The type size, at most `size`, at which each of the texts fits into that many inches."""
     widest = max((text_width(text, size) for text in texts), default=0.0)
     return size if widest <= width else size * width / widest
+
+
+def check_width(width: Any) -> float:
+    """The width of a figure in inches."""
+    return check_number("width", width, NARROWEST, WIDEST, include_high=True)
 
 
 def signed(number: float) -> str:

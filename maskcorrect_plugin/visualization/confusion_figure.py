@@ -17,7 +17,7 @@ from matplotlib.path import Path
 from maskcorrect_plugin.checks import check_int
 from maskcorrect_plugin.errors import ArgumentError
 
-from .charts import TITLE, chart_axes, draw_legend, draw_title, figure_of, size_of
+from .charts import TITLE, chart_axes, check_width, draw_legend, draw_title, figure_of, legend_height, size_of
 from .correction_case import display_names
 from .palette import COLORS, EDGE, INK, MUTED, NORMAL, PAGE_WIDTH, SMALL, styled, text_width, wrap
 
@@ -54,6 +54,7 @@ def draw_confused_classes(
     max_classes: int = 30,
     title: str | None = None,
     axes: Axes | None = None,
+    width: float = PAGE_WIDTH,
 ) -> Figure:
     """Classes linked by how many images hold both within the margin.
 
@@ -66,6 +67,7 @@ def draw_confused_classes(
         max_classes: and of them those among so many classes.
         title: Above everything.
         axes: Draw here instead of in a new figure.
+        width: Of a new figure, in inches.
 
     Raises:
         ValueError: a column is missing, or a limit is too small.
@@ -75,6 +77,7 @@ def draw_confused_classes(
         raise ArgumentError(f"edges must be what confused_classes gives; {', '.join(missing)} is missing")
     check_int("max_edges", max_edges, 1)
     check_int("max_classes", max_classes, 2)
+    check_width(width)
     drawn = _strongest(edges, max_edges, max_classes)
     links = {
         (int(first), int(second)): int(images)
@@ -84,9 +87,10 @@ def draw_confused_classes(
     with styled():
         if axes is None:
             height = max(math.ceil(len(order) / 2) * PITCH, SMALLEST if len(order) > 2 else 3 * PITCH)
-            axes = chart_axes(PAGE_WIDTH, height, above=0.3 + (TITLE if title else 0), below=0.25)
+            above = 0.08 + legend_height(MEANINGS.values(), width - 2 * EDGE) + (TITLE if title else 0)
+            axes = chart_axes(width, height, above=above, below=0.25 if width >= PAGE_WIDTH else 0.4)
         axes.set_axis_off()
-        draw_title(axes, title, rise=18)
+        draw_title(axes, title, legend=MEANINGS.values())
         places = _draw_classes(axes, order, _names(edges, class_names))
         _draw_links(axes, drawn, links, places)
         _draw_note(axes, len(drawn), len(edges), max(links.values(), default=0))
@@ -205,4 +209,5 @@ def _draw_note(axes: Axes, drawn: int, pairs: int, most: int) -> None:
     which = "all pairs" if drawn == pairs else f"the strongest {drawn:,} of {pairs:,} pairs"
     text = f"Width of a line: images with both classes within the margin, {most:,} at the thickest; {which}."
     below: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top"}
+    text = wrap(text, size_of(axes)[0], SMALL)
     axes.annotate(text, (0, 0), (0, -4), size=SMALL, color=MUTED, **below)

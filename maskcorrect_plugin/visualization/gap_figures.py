@@ -19,10 +19,12 @@ from .charts import (
     TITLE,
     bar_style,
     chart_axes,
+    check_width,
     draw_legend,
     draw_title,
     figure_of,
     fitting_size,
+    legend_height,
     percent_axis,
     plain_frame,
     size_of,
@@ -32,10 +34,14 @@ from .palette import COLORS, EDGE, FRAME, INK, MUTED, NORMAL, PAGE_WIDTH, SMALL,
 if TYPE_CHECKING:
     import pandas as pd
 
+LEGEND = {"changed": "answer changed", "fixed": "fixed: wrong, then right", "broken": "broken: right, then wrong"}
+"""What the bars of `draw_gap_bins` stand for."""
 TABLE = ("images", "changed", "fixed", "broken")
 """Rows of numbers below the bars of `draw_gap_bins`."""
 ROW = 0.14
 """Inches from one of them to the next."""
+SIDE_BY_SIDE = 5.5
+"""Inches: the narrowest figure with both histograms side by side."""
 
 
 def draw_gap_bins(
@@ -44,6 +50,7 @@ def draw_gap_bins(
     definition: str = PAPER_SUBSET.definition,
     title: str | None = None,
     axes: Axes | None = None,
+    width: float = PAGE_WIDTH,
 ) -> Figure:
     """Which share of the answers correction changed, fixed and broke, bin by bin of the gap, with the counts below.
 
@@ -52,6 +59,7 @@ def draw_gap_bins(
         definition: Of the gap that the bins are of.
         title: Above everything.
         axes: Draw here instead of in a new figure. The counts stand below the axes.
+        width: Of a new figure, in inches.
 
     Raises:
         ValueError: there is no bin, or a column is missing.
@@ -60,14 +68,15 @@ def draw_gap_bins(
     if missing or not len(bins):
         raise ArgumentError(f"bins must be what gap_bins gives; {', '.join(missing) or 'every row'} is missing")
     gap = str(Gap(definition)).replace("-", MINUS)
+    check_width(width)
     with styled():
         if axes is None:
-            above = 0.22 + (TITLE if title else 0)
-            axes = chart_axes(PAGE_WIDTH, 2.0, left=0.62, above=above, below=0.42 + len(TABLE) * ROW)
+            above = legend_height(LEGEND.values(), width - 0.62 - EDGE) + (TITLE if title else 0)
+            axes = chart_axes(width, 2.0, left=0.62, above=above, below=0.42 + len(TABLE) * ROW)
         figure = figure_of(axes)
         _draw_shares(axes, bins)
         _draw_counts(axes, bins, gap)
-        draw_title(axes, title, rise=18)
+        draw_title(axes, title, legend=LEGEND.values())
     return figure
 
 
@@ -90,9 +99,8 @@ def _draw_shares(axes: Axes, bins: "pd.DataFrame") -> None:
     draw_legend(
         axes,
         {
-            "answer changed": Patch(**outline),
-            "fixed: wrong, then right": Patch(**bar_style("fixed")),
-            "broken: right, then wrong": Patch(**bar_style("broken")),
+            LEGEND["changed"]: Patch(**outline),
+            **{LEGEND[kind]: Patch(**bar_style(kind)) for kind in ("fixed", "broken")},
         },
     )
 
@@ -120,30 +128,34 @@ def _draw_counts(axes: Axes, bins: "pd.DataFrame", gap: str) -> None:
     axes.annotate(f"gap {gap}", (middle, 0), (0, down), ha="center", size=NORMAL, **place)
 
 
-def draw_gap_histograms(report: ProtocolReport, *, title: str | None = None) -> Figure:
+def draw_gap_histograms(report: ProtocolReport, *, title: str | None = None, width: float = PAGE_WIDTH) -> Figure:
     """The paper's two histograms: p1 - p2 where the answer is right, p1 - p(true class) where it is wrong.
 
     Args:
         report: What `evaluation.protocol.paper_protocol` gives.
         title: Above everything.
+        width: Of the figure, in inches. Below `SIDE_BY_SIDE` the second stands below the first.
     """
+    columns = 2 if check_width(width) >= SIDE_BY_SIDE else 1
     panels = (
         (f"answered rightly: p1 {MINUS} p2", report.right_gaps, paper.RIGHT_WITHIN_BOUND, paper.RIGHT),
         (f"answered wrongly: p1 {MINUS} p(true class)", report.wrong_gaps, paper.WRONG_WITHIN_BOUND, paper.WRONG),
     )
     with styled():
-        above, height = 0.56 + (TITLE if title else 0), 1.9
-        figure = new_figure(PAGE_WIDTH, above + height + 0.4)
-        for column, (name, histogram, paper_within, paper_images) in enumerate(panels):
-            axes = add_axes(figure, 0.68 + column * PAGE_WIDTH / 2, above, PAGE_WIDTH / 2 - 0.78, height)
+        above, height, panel = (TITLE if title else 0), 1.9, width / columns
+        figure = new_figure(width, above + (0.56 + height + 0.4) * (2 // columns))
+        for position, (name, histogram, paper_within, paper_images) in enumerate(panels):
+            row, column = divmod(position, columns)
+            top = above + 0.56 + row * (0.56 + height + 0.4)
+            axes = add_axes(figure, 0.68 + column * panel, top, panel - 0.78, height)
             _draw_histogram(axes, histogram)
             axes.set_xlabel(name.partition(": ")[2], size=NORMAL)
             lines = [_within("this run", histogram.within, histogram.images, histogram.bound)]
             if histogram.bound == paper.BOUND:
                 lines.append(_within("the paper", paper_within, paper_images, paper.BOUND))
             place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "size": SMALL + 0.5}
-            for row, text in enumerate(reversed(lines)):
-                axes.annotate(text, (0, 1), (0, 6 + 10 * row), **place)
+            for line, text in enumerate(reversed(lines)):
+                axes.annotate(text, (0, 1), (0, 6 + 10 * line), **place)
             draw_title(axes, name, rise=8 + 10 * len(lines))
         if title:
             add_text(figure, EDGE, EDGE, title, NORMAL + 2, weight="bold")

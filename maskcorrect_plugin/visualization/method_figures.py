@@ -1,6 +1,6 @@
 """Several methods side by side: the accuracy before and after by each, and how many answers each fixed and broke."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -18,9 +18,11 @@ from .charts import (
     TITLE,
     bar_style,
     chart_axes,
+    check_width,
     draw_legend,
     draw_title,
     figure_of,
+    legend_height,
     percent_axis,
     plain_frame,
     signed,
@@ -32,13 +34,21 @@ PITCH = 0.36
 """Inches from method to method."""
 NAMES = 2.2
 """Inches that the name of a method may take; longer ones are broken into two lines."""
+NAMES_SHARE = 0.31
+"""Of the figure's width, at most so much."""
+TICK = 0.6
+"""Inches from tick to tick, at least."""
 MARKERS = {"before": "s", "after": "o"}
 OFFSET = 0.15
 """Of the marks before and after from the middle of their row, in rows."""
 
 
 def draw_accuracies(
-    groups: Mapping[str, GroupSummary], *, title: str | None = None, axes: Axes | None = None
+    groups: Mapping[str, GroupSummary],
+    *,
+    title: str | None = None,
+    axes: Axes | None = None,
+    width: float = PAGE_WIDTH,
 ) -> Figure:
     """The accuracy before and after correction by each method, with Wilson's 95 % intervals.
 
@@ -46,22 +56,22 @@ def draw_accuracies(
         groups: By the method's name, from top to bottom: ``summary.overall`` or ``summary.subset`` of each.
         title: Above everything.
         axes: Draw here instead of in a new figure. Names stand at the left of the axes, numbers at the right.
+        width: Of a new figure, in inches.
 
     Raises:
         ValueError: there is no method.
     """
     numbers = {name: _accuracy_text(group.outcome) for name, group in groups.items()}
     with styled():
-        axes = _method_axes(numbers, axes, title, below=0.4)
+        legend = {"before": "before", "after": "after correction"}
+        axes = _method_axes(numbers, axes, title, width, legend.values(), below=0.4)
         for row, group in enumerate(groups.values()):
             if group.outcome.total:
                 _draw_accuracy(axes, row, group)
         axes.set_xlabel("accuracy, with 95 % interval", size=NORMAL)
         axes.margins(x=0.06)
-        percent_axis(axes, "x")
-        draw_legend(
-            axes, {"before": Line2D([], [], **_mark("before")), "after correction": Line2D([], [], **_mark("after"))}
-        )
+        percent_axis(axes, "x", max(2, min(6, int(size_of(axes)[0] / TICK))))
+        draw_legend(axes, {text: Line2D([], [], **_mark(side)) for side, text in legend.items()})
     return figure_of(axes)
 
 
@@ -91,6 +101,7 @@ def draw_fixed_broken(
     p_name: str = "p",
     title: str | None = None,
     axes: Axes | None = None,
+    width: float = PAGE_WIDTH,
 ) -> Figure:
     """How many answers each method broke, to the left, and fixed, to the right.
 
@@ -101,6 +112,7 @@ def draw_fixed_broken(
         p_name: What they are called, for example ``"Holm p"``.
         title: Above everything.
         axes: Draw here instead of in a new figure. Names stand at the left of the axes, numbers at the right.
+        width: Of a new figure, in inches.
 
     Raises:
         ValueError: there is no method, or `p_values` names another one.
@@ -112,7 +124,8 @@ def draw_fixed_broken(
     numbers |= {name: f"{numbers[name]}\n{p_name} {p_text(value, equals=True)}" for name, value in shown.items()}
     most = max((max(outcome.fixed, outcome.broken) for outcome in outcomes.values()), default=0)
     with styled():
-        axes = _method_axes(numbers, axes, title, below=0.1)
+        legend = {"broken": "broken: right, then wrong", "fixed": "fixed: wrong, then right"}
+        axes = _method_axes(numbers, axes, title, width, legend.values(), below=0.1)
         room = text_width(f"{most:,}", SMALL) + 0.08
         reach = max(most, 1) / (1 - room / (size_of(axes)[0] / 2))
         axes.set(xlim=(-reach, reach), xticks=[])
@@ -120,8 +133,7 @@ def draw_fixed_broken(
             _draw_bars(axes, row, outcome)
         axes.axvline(0, color=INK, linewidth=0.8)
         axes.spines["bottom"].set_visible(False)
-        items = {"broken: right, then wrong": "broken", "fixed: wrong, then right": "fixed"}
-        draw_legend(axes, {text: Patch(**bar_style(kind)) for text, kind in items.items()})
+        draw_legend(axes, {text: Patch(**bar_style(kind)) for kind, text in legend.items()})
     return figure_of(axes)
 
 
@@ -134,15 +146,22 @@ def _draw_bars(axes: Axes, row: int, outcome: PairedOutcome) -> None:
         )
 
 
-def _method_axes(numbers: Mapping[str, str], axes: Axes | None, title: str | None, below: float) -> Axes:
+def _method_axes(
+    numbers: Mapping[str, str],
+    axes: Axes | None,
+    title: str | None,
+    width: float,
+    legend: Collection[str],
+    below: float,
+) -> Axes:
     """Axes with a row for each method, the first at the top: its name at the left, its numbers at the right."""
     if not numbers:
         raise ArgumentError("there must be at least one method, got none")
-    labels = [wrap(name, NAMES, NORMAL) for name in numbers]
+    labels = [wrap(name, min(NAMES, NAMES_SHARE * check_width(width)), NORMAL) for name in numbers]
     if axes is None:
         left, right = _widest(labels, NORMAL) + 0.12, _widest(numbers.values(), SMALL + 0.5) + 0.2
-        above = 0.22 + (TITLE if title else 0)
-        axes = chart_axes(PAGE_WIDTH, PITCH * len(numbers), left=left, right=right, above=above, below=below)
+        above = legend_height(legend, width - left - right) + (TITLE if title else 0)
+        axes = chart_axes(width, PITCH * len(numbers), left=left, right=right, above=above, below=below)
     axes.set(ylim=(len(numbers) - 0.5, -0.5))
     axes.set_yticks(range(len(numbers)), labels, size=NORMAL, parse_math=False)
     plain_frame(axes, "top", "right", "left")
@@ -152,7 +171,7 @@ def _method_axes(numbers: Mapping[str, str], axes: Axes | None, title: str | Non
         axes.annotate(text, (1, row), (8, 0), size=SMALL + 0.5, linespacing=1.25, parse_math=False, **place)
         if row:
             axes.axhline(row - 0.5, color=FRAME, linewidth=0.3, alpha=0.5)
-    draw_title(axes, title, rise=18)
+    draw_title(axes, title, legend=legend)
     return axes
 
 

@@ -33,8 +33,8 @@ COLORMAP = "inferno"
 
 SMALL, NORMAL, LARGE = 6.5, 7.5, 9.5
 """Type sizes in points, at the size at which the figure is printed."""
-PAGE_WIDTH, EDGE = 7.2, 0.05
-"""Inches: the text width of a two-column paper, and the margin inside a figure."""
+PAGE_WIDTH, COLUMN_WIDTH, EDGE = 7.2, 3.5, 0.05
+"""Inches: the text width of a two-column paper, that of one of its columns, and the margin inside a figure."""
 SCREEN_DPI = 120
 """Dots per inch of figures that a notebook displays."""
 LINE = 1.3 / 72

@@ -63,8 +63,8 @@ def _read_table(file: Path, columns: list[str] | None) -> "pa.Table":
             return opened.read(columns=columns)
     except (OSError, pa.ArrowException) as error:
         raise RunError(
-            f"{file!s} cannot be read ({error}); remove it (of maps and thumbnails the part's records, too) and run the "
-            "same command again, which makes it anew"
+            f"{file!s} cannot be read ({error}); remove it (of maps and thumbnails also the part's records) and run "
+            "the same command again, which makes it anew"
         ) from error
 
 
