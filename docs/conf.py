@@ -33,6 +33,7 @@ default_role = "py:obj"
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True  # as the source has them: the value of os.environ is nobody's business
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
 autodoc_typehints_format = "short"

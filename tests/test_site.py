@@ -1,5 +1,6 @@
 """The built site: complete, and in a browser quiet, within a phone's width and without a request to other computers."""
 
+import os
 import re
 
 import pytest
@@ -42,6 +43,13 @@ def test_links_to_other_files_lead_to_pages():
     getting_started = (SITE / "getting-started.html").read_text()
     assert 'href="set-up.html"' in getting_started  # ../README.md in the repository
     assert 'href="examples.html#cifar-resnet20-py"' in getting_started  # ../examples/cifar_resnet20.py
+
+
+def test_nothing_of_the_machine_that_built_it_is_on_a_page():
+    """Signatures show defaults as the source has them, not os.environ's value; outputs show no folder of ours."""
+    for page in pages():
+        text = page.read_text()
+        assert os.environ["PATH"] not in text and str(ROOT) not in text, page.name
 
 
 @pytest.mark.browser

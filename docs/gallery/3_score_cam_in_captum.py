@@ -28,9 +28,7 @@ target = int(model(inputs).argmax())
 layer = find_target_layer(model, inputs)
 score_cam = ScoreCAM(model, model.get_submodule(layer))
 maps = {"Score-CAM": score_cam.attribute(inputs, target=target)}
-print(
-    f"layer {layer}, class {loaded.class_names[target]}, map {tuple(maps['Score-CAM'].shape)}"
-)
+print(layer, loaded.class_names[target], tuple(maps["Score-CAM"].shape), sep=", ")
 
 # %%
 # Averaged over noisy copies of the image, as SmoothGrad does it:

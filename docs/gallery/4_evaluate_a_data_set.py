@@ -20,30 +20,21 @@ from maskcorrect_plugin.visualization import (
 )
 
 # %%
-# 200 held-out scenes. With ``output="run"`` they would be kept in a folder; ``load_dataset`` says what else a data set
-# may be: class folders, ImageNet's layout, a CSV manifest, a data set of Hugging Face.
+# 200 held-out scenes, with the paper's method and settings. With ``output="run"`` the rows would be kept in a folder;
+# `load_dataset` says what else a data set may be: class folders, ImageNet's layout, a CSV manifest, a data set of
+# Hugging Face.
 
 loaded = load_model("demo")
-corrector = ProbabilityCorrector(loaded.model, "CAM")
-records = evaluate(corrector, "demo:200", loaded)["CAM"]
-records[
-    [
-        "id",
-        "label",
-        "label_prob_before",
-        "label_prob_after",
-        "gap15",
-        "changed",
-        "forwards",
-    ]
-].head()
+corrector = ProbabilityCorrector(loaded.model, "ScoreCAM")
+records = evaluate(corrector, "demo:200", loaded)["ScoreCAM"]
+records[["id", "label", "gap15", "changed", "forwards"]].head()
 
 # %%
 # The summary: accuracy with intervals, the paired test, likelihood, calibration, cost; over all images and over the
 # difficult ones, which the paper evaluates on.
 
 summary = summarise(records)
-print(summary_text(summary, "CAM on 200 scenes"))
+print(summary_text(summary, "ScoreCAM on 200 scenes"))
 
 # %%
 # Fixed, broken, and the rest
@@ -59,8 +50,8 @@ draw_outcome(
 # Where it acts
 # -------------
 #
-# The gap is how far the first answer lies above the fifth. Where it is large, nothing can change: the old distribution
-# counts as much as all the new ones together.
+# The gap is how far the first answer lies above the fifth. The old distribution counts as much as all the new ones
+# together: where the gap is large, an answer changes only if the masked images speak against it nearly as one.
 
 draw_gap_bins(gap_bins(records))
 

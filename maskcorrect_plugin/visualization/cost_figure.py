@@ -116,7 +116,7 @@ def _draw_points(axes: Axes, groups: Mapping[str, GroupSummary], labels: Sequenc
     lowest, highest = min(0.0, float(costs.min())), float(costs.max()) + 0.12
     width, height = size_of(axes)
     inch = max(highest - lowest, 0.5) / width
-    places = spread(costs, APART * inch, lowest + APART * inch, highest)
+    places = spread(costs.tolist(), APART * inch, lowest + APART * inch, highest)
     axes.set_xscale("log")
     axes.set_xlim(10**lowest, 10 ** (lowest + width * inch))
     axes.axhline(0, color=INK, linewidth=0.8)
