@@ -2,17 +2,19 @@
 
     python benchmarks/methods_table.py --weights mobilenet_v2.safetensors
     python benchmarks/methods_table.py 'CAM' 'pytorch_grad_cam:*'          # some of them, random weights
+    python benchmarks/methods_table.py --option torchcam:SSCAM num_samples=4
 
 For each installed method `ProbabilityCorrector` corrects one image. Written to the output folder: ``methods.md``, a
-table of forwards and backwards (counted), seconds (one run each, no repetition) and failures with their reason; and
-``methods.png``, the map of the most probable class. Both are rewritten after each method.
+table of forwards and backwards (counted), processor time (one run each, no repetition) and failures with their reason;
+and ``methods.png``, the map of the most probable class. Both are rewritten after each method.
 """
 
 import argparse
+import ast
 import fnmatch
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,8 +44,8 @@ class Row:
         class_aware: As declared.
         forwards: Images that went forward through the model.
         backwards: Images whose gradient came back through its output.
-        seconds: Wall time of one correction.
-        note: What there is to say: why it failed, which maps were flat.
+        seconds: Processor time of one correction, over all threads: a busy machine stretches it less than wall time.
+        note: What there is to say: options that are not the default, why it failed, how many maps were flat.
         values: The map (H,W) of the most probable class; None if it failed.
     """
 
@@ -84,35 +86,50 @@ def installed(patterns: Sequence[str]) -> list[str]:
     return [name for name in chosen if is_installed(get_backend(split_name(name)[0]))]
 
 
-def measure(name: str, model: nn.Module, inputs: Tensor, layer: str, top_k: int) -> Row:
-    """Corrects one image with one method; whatever goes wrong becomes the row's note."""
+def read_options(given: Sequence[Sequence[str]]) -> dict[str, dict[str, Any]]:
+    """Pairs (method, "name=value") as options by method; a value that is no Python literal is a string."""
+    options: dict[str, dict[str, Any]] = {}
+    for method, setting in given:
+        name, equals, text = setting.partition("=")
+        if method not in list_attributions() or not equals:
+            raise SystemExit(f"--option takes a method and NAME=VALUE, got {method!r} and {setting!r}")
+        try:
+            value = ast.literal_eval(text)
+        except (SyntaxError, ValueError):
+            value = text
+        options.setdefault(method, {})[name] = value
+    return options
+
+
+def measure(name: str, model: nn.Module, inputs: Tensor, layer: str, top_k: int, options: Mapping[str, Any]) -> Row:
+    """Corrects one image with one method; its options, and whatever goes wrong, become the row's note."""
     counter = PassCounter(model)
-    values, note = None, ""
-    start = time.perf_counter()
+    values, notes = None, [f"{key}={value}" for key, value in options.items()]
+    start = time.process_time()
     try:
-        corrector = ProbabilityCorrector(model, name, target_layer=layer, top_k=top_k)
-        start = time.perf_counter()  # again: the library may just have been imported
+        corrector = ProbabilityCorrector(model, name, target_layer=layer, top_k=top_k, **options)
+        start = time.process_time()  # again: the library may just have been imported
         result = corrector.correct(inputs, keep=("attributions",))
     except Exception as error:  # noqa: BLE001  (a failure is a result here)
         lines = str(error).splitlines() or [""]
-        note = f"failed: {type(error).__name__}: {lines[0]}"
+        notes.append(f"failed: {type(error).__name__}: {lines[0]}")
     else:
         flat = int(result.flat.sum())
-        note = f"{flat} of {result.flat.numel()} maps flat" if flat else ""
+        notes += [f"{flat} of {result.flat.numel()} maps flat"] if flat else []
         values = None if result.attributions is None else result.attributions[0, 0].cpu()
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     counter.handle.remove()
     aware = describe_methods()[name].class_aware
-    return Row(name, aware, counter.forwards, counter.backwards, seconds, note, values)
+    return Row(name, aware, counter.forwards, counter.backwards, seconds, "; ".join(notes), values)
 
 
 def table(rows: Sequence[Row], about: str, top_k: int) -> str:
     """The Markdown document."""
-    head = ("method", "class-aware", "forwards", "backwards", "seconds", "note")
+    head = ("method", "class-aware", "forwards", "backwards", "CPU seconds", "note")
     lines = [head, ("---", "---", "---:", "---:", "---:", "---"), *(row.cells for row in rows)]
     explained = (
         f"One image, K = {top_k} candidates. Forwards count the one that finds the candidates and the {top_k} that ask "
-        "again. Seconds are one run each, not repeated, for the whole correction."
+        "again. Seconds are processor time of the whole correction, one run each, not repeated."
     )
     return "\n".join(["# Attribution methods", "", about, "", explained, "", *map(_line, lines), ""])
 
@@ -154,7 +171,8 @@ def describe(loaded: LoadedModel, inputs: Tensor, image: str, layer: str) -> str
     """Under what conditions the table came about."""
     weights = "RANDOM weights" if loaded.weights is None else f"weights {Path(loaded.weights).name}"
     size = " x ".join(str(side) for side in inputs.shape[-2:])
-    machine = f"torch {torch.__version__}, CPU ({platform.machine()}), {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    machine = f"torch {torch.__version__}, CPU ({platform.machine()}), {threads} thread{'s' if threads > 1 else ''}"
     return f"{loaded.spec} at {size}, {weights}, target layer `{layer}`, image: {image}. {machine}."
 
 
@@ -164,9 +182,18 @@ def main() -> None:
     parser.add_argument("patterns", nargs="*", default=["*"], help="names or shell-style patterns of methods")
     parser.add_argument("--weights", help="weights file of torchvision's mobilenet_v2; random weights without")
     parser.add_argument("--image", help="an image file; scikit-image's cat without")
+    parser.add_argument(
+        "--option",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("METHOD", "NAME=VALUE"),
+        help="an option of one method",
+    )
     parser.add_argument("--top-k", type=int, default=5, help="candidates")
     parser.add_argument("--output", type=Path, default=Path("maskcorrect-methods"), help="folder")
     options = parser.parse_args()
+    method_options = read_options(options.option)
     names = installed(options.patterns)
     if not names:
         parser.error(f"no installed method matches {' '.join(options.patterns)}; see 'maskcorrect methods'")
@@ -182,7 +209,7 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
     for name in names:
-        rows.append(measure(name, loaded.model, inputs, layer, options.top_k))
+        rows.append(measure(name, loaded.model, inputs, layer, options.top_k, method_options.get(name, {})))
         print("  ".join(rows[-1].cells), flush=True)
         (options.output / "methods.md").write_text(table(rows, about, options.top_k), encoding="utf-8")
         draw(rows, picture, options.output / "methods.png")

@@ -2,8 +2,8 @@
 
 One loop is in the style of timm's validate.py (cross entropy, top 1, top 5, inference mode), one in the style of
 torchmetrics (objects with update and compute). Neither knows of correction: the corrector is a module whose output is
-the log of the corrected probabilities. timm's and torchmetrics' own metrics are used where they are installed, and
-otherwise stand-ins with the same interface.
+the log of the corrected probabilities. timm's own accuracy is used where timm is installed, and otherwise a stand-in
+with the same interface.
 
     python validation_loop.py
 """
@@ -13,6 +13,8 @@ import importlib.util
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 
 from maskcorrect_plugin import ProbabilityCorrector, load_model
 from maskcorrect_plugin.demo.network import normalize
@@ -28,28 +30,8 @@ def accuracy(output, target, topk=(1,)):
     return [right[:, :k].any(dim=1).float().mean() * 100 for k in topk]
 
 
-class MulticlassAccuracy(nn.Module):
-    """The part of ``torchmetrics.classification.MulticlassAccuracy(average="micro")`` that the loop uses."""
-
-    def __init__(self, num_classes, top_k=1, average="micro"):
-        super().__init__()
-        self.top_k, self.right, self.count = top_k, 0, 0
-
-    def update(self, preds, target):
-        """Counts a batch: scores (N,M) and labels (N,)."""
-        (per_cent,) = accuracy(preds, target, (self.top_k,))
-        self.right += round(per_cent.item() * len(target) / 100)
-        self.count += len(target)
-
-    def compute(self):
-        """The share of right answers so far, in [0, 1]."""
-        return torch.tensor(self.right / self.count)
-
-
 if importlib.util.find_spec("timm"):
     from timm.utils import accuracy
-if importlib.util.find_spec("torchmetrics"):
-    from torchmetrics.classification import MulticlassAccuracy
 
 
 def validate(model, loader):
@@ -68,15 +50,19 @@ def validate(model, loader):
 
 
 def evaluate(model, loader, num_classes):
-    """In torchmetrics' style: top-1 and top-5 accuracy in [0, 1]."""
-    metrics = [MulticlassAccuracy(num_classes=num_classes, top_k=k, average="micro") for k in (1, 5)]
+    """In torchmetrics' style: top-1 and top-5 accuracy and the calibration error, in [0, 1]."""
+    metrics = MetricCollection(
+        {
+            "top-1": MulticlassAccuracy(num_classes, average="micro"),
+            "top-5": MulticlassAccuracy(num_classes, top_k=5, average="micro"),
+            "ECE": MulticlassCalibrationError(num_classes, n_bins=15),
+        }
+    )
     model.eval()
     with torch.no_grad():
         for images, target in loader:
-            output = model(images)
-            for metric in metrics:
-                metric.update(output, target)
-    return [metric.compute().item() for metric in metrics]
+            metrics.update(model(images), target)
+    return {name: value.item() for name, value in metrics.compute().items()}
 
 
 loaded = load_model("demo")
@@ -91,4 +77,4 @@ for name, module in modules.items():
     loss, top1, top5 = validate(module, loader)
     metrics = evaluate(module, loader, loaded.num_classes)
     print(f"{name:21} timm-style: loss {loss:.4f} top-1 {top1:.2f} top-5 {top5:.2f}", end="; ")
-    print(f"torchmetrics-style: top-1 {metrics[0]:.4f} top-5 {metrics[1]:.4f}")
+    print("torchmetrics-style:", *(f"{metric} {value:.4f}" for metric, value in metrics.items()))

@@ -13,10 +13,15 @@ if TYPE_CHECKING:
     from .attribution import AttributionMethod as AttributionMethod
     from .attribution import MethodInfo as MethodInfo
     from .attribution import Observation as Observation
+    from .comparison import compare as compare
     from .correction import CorrectionResult as CorrectionResult
     from .correction import ProbabilityCorrector as ProbabilityCorrector
     from .datasets import ImageDataset as ImageDataset
     from .datasets import load_dataset as load_dataset
+    from .evaluation.controls import create_control as create_control
+    from .evaluation.controls import list_controls as list_controls
+    from .evaluation.evaluate import evaluate as evaluate
+    from .evaluation.run_folder import RunFolder as RunFolder
     from .layers import find_target_layer as find_target_layer
     from .models import LoadedModel as LoadedModel
     from .models import load_model as load_model
@@ -41,12 +46,17 @@ _HOMES = {
     "MethodInfo": "maskcorrect_plugin.attribution",
     "Observation": "maskcorrect_plugin.attribution",
     "ProbabilityCorrector": "maskcorrect_plugin.correction",
+    "RunFolder": "maskcorrect_plugin.evaluation.run_folder",
     "ScoreCAM": "maskcorrect_adapters.score_cam",
     "View": "maskcorrect_plugin.views",
+    "compare": "maskcorrect_plugin.comparison",
     "create_attribution": "maskcorrect_plugin.registry",
+    "create_control": "maskcorrect_plugin.evaluation.controls",
+    "evaluate": "maskcorrect_plugin.evaluation.evaluate",
     "find_target_layer": "maskcorrect_plugin.layers",
     "list_attributions": "maskcorrect_plugin.registry",
     "list_backends": "maskcorrect_plugin.registry",
+    "list_controls": "maskcorrect_plugin.evaluation.controls",
     "load_dataset": "maskcorrect_plugin.datasets",
     "load_model": "maskcorrect_plugin.models",
     "register_backend": "maskcorrect_plugin.registry",

@@ -148,8 +148,8 @@ class MethodInfo:
         name: The method's name within its backend.
         summary: One line: what it computes, with its source.
         class_aware: False where the map ignores the class, so that all candidates share it.
-        forwards: Forwards per image for K candidates, as text (``"C"``: one per live channel; the forward that finds
-            the candidates is not counted).
+        forwards: Forwards per image for K candidates, as text (``"C"``: one per channel; the forward that finds the
+            candidates is not counted).
         backwards: Backward passes per image for K candidates, as text.
         deterministic: False where the maps depend on the global random state; they are then equal from equal seeds.
         float64: False where a float64 model gets float32 maps, because the library computes in float32.

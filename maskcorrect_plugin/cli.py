@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from . import __version__
+from .cli_evaluation import register
 from .commands import options as opt
 from .commands.terminal import Style, error_text, printable, terminal_width, tolerant
 from .errors import MaskCorrectError
@@ -184,6 +185,9 @@ def live_page(
     from .app.server import ServerOptions, serve  # imports torch
 
     serve(ServerOptions(host, port, model, weights, classes, device))
+
+
+register(app)
 
 
 def main() -> None:

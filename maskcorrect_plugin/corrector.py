@@ -195,8 +195,8 @@ class Corrector(nn.Module, ABC):
         """
         noise = torch.randn(1, *like.shape[-3:], generator=torch.Generator().manual_seed(0))
         noise = self.engine.place(noise)
-        with evaluation_mode(self.model):
-            scores, _ = self._first_pass(noise)
+        with evaluation_mode(self.model), self.observe(noise):
+            scores = self.engine.scores(noise)
         check_int("top_k", self.top_k, 1, self.engine.checked_probs(scores).shape[1])
 
     def _first_pass(self, inputs: Tensor) -> tuple[Tensor, Observation]:
@@ -227,7 +227,8 @@ class Corrector(nn.Module, ABC):
         probs = group.probs
         corrected_probs = torch.where(corrected[:, None], functional.apply_correction(probs, result.correction), probs)
         changed = corrected_probs.argmax(dim=-1) != probs.argmax(dim=-1)
-        return replace(result, corrected_probs=corrected_probs, changed=changed)
+        # Settings are read last: some methods find their layer only when they make maps.
+        return replace(result, corrected_probs=corrected_probs, changed=changed, settings=self.settings)
 
     def _fill_in(self, result: CorrectionResult, rows: Tensor, group: Group, keep: frozenset[str]) -> CorrectionResult:
         """Asks again about the chosen rows and writes R, and what is kept, into the result block by block."""
@@ -278,7 +279,6 @@ class Corrector(nn.Module, ABC):
             forwards=torch.ones_like(corrected, dtype=torch.int64),
             attributions=probs.new_zeros(*views, *group.inputs.shape[-2:]) if "attributions" in keep else None,
             masked_probs=probs.new_zeros(*views, probs.shape[1]) if "masked_probs" in keep else None,
-            settings=self.settings,
         )
 
     def ask_again(self, inputs: Tensor, views: int, make_views: Callable[[Tensor, Tensor], Tensor]) -> Tensor:

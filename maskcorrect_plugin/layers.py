@@ -24,8 +24,6 @@ _POOLING = (
 )
 _PASSIVE = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.Flatten, *_POOLING)
 
-HELP = "pass target_layer, the name of a module with feature maps (N,C,h,w), for example one of: "
-
 
 @dataclass(frozen=True)
 class _Step:
@@ -63,13 +61,15 @@ def find_target_layer(model: nn.Module, inputs: Tensor) -> str:
     convolutions = [index for index, step in enumerate(steps) if isinstance(step.module, nn.Conv2d) and step.spatial]
     if not convolutions:
         raise LayerError(
-            f"no Conv2d with a spatial output was found in {type(model).__name__}; {HELP}{_listing(model)}"
+            f"no Conv2d with a spatial output was found in {type(model).__name__}; pass target_layer, the name of a "
+            f"module with feature maps (N,C,h,w), for example one of: {_listing(model)}"
         )
     last = convolutions[-1]
     if _cuts_patches(steps[last].module):
         raise LayerError(
             f"{type(model).__name__} looks like a transformer: its last convolution, {steps[last].name!r}, only cuts "
-            f"the image into patches, so it has no convolutional feature maps; {HELP}{_listing(model)}"
+            "the image into patches, so it has no convolutional feature maps; use a method that reshapes tokens, as "
+            "'pytorch_grad_cam:GradCAM' does, or pass target_layer, the name of a module with feature maps (N,C,h,w)"
         )
     size = steps[last].shape[-2:]
     matching = [
@@ -142,7 +142,7 @@ def get_layer(model: nn.Module, layer: str | nn.Module) -> nn.Module:
     modules: dict[str, nn.Module] = dict(model.named_modules())
     if not layer or layer not in modules:
         hint = nearest(layer, modules) or f"; for example one of: {_listing(model)}"
-        raise LayerError(f"target_layer {layer!r} is not a module of {type(model).__name__}{hint}")
+        raise LayerError(f"target_layer {layer!r} is not a module of {type(model).__name__}{hint} (None finds one)")
     return modules[layer]
 
 

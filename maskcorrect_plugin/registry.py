@@ -154,8 +154,8 @@ def create_attribution(
         if adopted is not None:
             return adopted
     raise ArgumentTypeError(
-        f"method must be a name, an AttributionMethod or an attribution object of {', '.join(list_backends())}; "
-        f"got {type(method).__module__}.{type(method).__qualname__}"
+        "method must be a name, a function fn(model, inputs, targets), an AttributionMethod or an attribution object "
+        f"of {', '.join(list_backends())}; got {_described(method)}"
     )
 
 
@@ -172,12 +172,35 @@ def _create_by_name(
         raise MissingLibraryError(
             f"{name} needs {backend.library}, which is not installed. Install it with: {backend.install}"
         )
-    return backend.create(method, model, target_layer, **options)
+    created = backend.create(method, model, target_layer, **options)
+    if not isinstance(created, AttributionMethod):
+        raise ArgumentTypeError(f"backend {backend_name!r} must create an AttributionMethod, got {created!r}")
+    return created
+
+
+def _described(method: Any) -> str:
+    if inspect.isclass(method):
+        return f"the class {method.__module__}.{method.__qualname__}; make an object of it, bound to the model"
+    if inspect.isroutine(method):
+        return f"the function {method.__name__}{_signature(method)}"
+    return f"{type(method).__module__}.{type(method).__qualname__}"
+
+
+def _signature(function: Any) -> str:
+    try:
+        return str(inspect.signature(function))
+    except (TypeError, ValueError):  # of a function that is written in C
+        return "(...)"
 
 
 def _unknown(name: str) -> str:
     names = list_attributions()
-    hint = nearest(name, names) or nearest(split_name(name)[1], names) or f"; known: {', '.join(names)}"
+    method = split_name(name)[1].lower()
+    same = [known for known in names if split_name(known)[1].lower() == method]  # it is the library that is missing
+    if len(same) > 1:
+        hint = f"; did you mean {' or '.join(map(repr, same))}?"
+    else:
+        hint = nearest(name, names) or nearest(method, names) or f"; known: {', '.join(names)}"
     available = ", ".join(label for label in list_backends() if is_installed(get_backend(label)))
     return f"unknown attribution method {name!r}{hint} (backends installed: {available})"
 

@@ -1,15 +1,24 @@
 """`CorrectionResult`: what a correction did to some images."""
 
+import importlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from .checks import check_choice
 from .errors import ArgumentError, ArgumentTypeError
+from .html_tables import html_table
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FIGURES = "maskcorrect_plugin.visualization"
+"""Stands above this module, which therefore knows it by name only."""
+ROWS_SHOWN = 10
+"""Images that a notebook's table of a result lists."""
 KEEP = ("attributions", "masked_probs", "coarse_maps")
 """What `keep` may name: costly in memory, so it is only kept when asked for."""
 
@@ -68,6 +77,37 @@ class CorrectionResult:
     def corrected_prediction(self) -> Tensor:
         """The answer after correction, (N,) int64."""
         return self.corrected_probs.argmax(dim=-1)
+
+    def show(self, image: Any, index: int = 0, **options: Any) -> "Figure":
+        """The figure of one image, which a notebook displays: `visualization.draw_correction`.
+
+        Args:
+            image: What the network saw, as large as its input.
+            index: Which image of the result.
+            **options: Of `draw_correction`: ``class_names``, ``view_images``, ``title``, ``label``.
+
+        Raises:
+            ValueError: ``attributions`` and ``masked_probs`` were not kept, or shapes do not fit.
+        """
+        figure: Figure = importlib.import_module(FIGURES).draw_correction(image, self, index, **options)
+        return figure
+
+    def _repr_html_(self) -> str:
+        """The answers before and after, as a notebook shows them."""
+        rows = [self._html_row(index) for index in range(min(len(self), ROWS_SHOWN))]
+        more = f"and {len(self) - ROWS_SHOWN:,} more images; " if len(self) > ROWS_SHOWN else ""
+        changed = f"{int(self.changed.sum()):,} of {len(self):,} answers changed"
+        title = f"Correction by {self.settings['method']}" if "method" in self.settings else "Correction"
+        return html_table(["image", "before", "after", "gap", "forwards"], rows, title, more + changed)
+
+    def _html_row(self, index: int) -> list[str]:
+        before, after = (
+            f"class {int(probs[index].argmax())} ({float(probs[index].max()):.3f})"
+            for probs in (self.probs, self.corrected_probs)
+        )
+        mark = "" if self.corrected[index] else ", passed unchanged"
+        mark = ", changed" if self.changed[index] else mark
+        return [str(index), before, after + mark, f"{float(self.gap[index]):.3f}", f"{int(self.forwards[index]):,}"]
 
     def select(self, rows: slice | Tensor | int) -> "CorrectionResult":
         """The same for some of the images only.

@@ -85,5 +85,5 @@ def test_a_function_that_returns_something_else_is_told_so(maps, message):
 
 @pytest.mark.parametrize("obj", [lambda model: None, torch.nn.ReLU(), torch.nn.ReLU, object(), 3])
 def test_what_cannot_be_called_with_model_inputs_and_targets_is_no_method(obj):
-    with pytest.raises(TypeError, match="method must be a name, an AttributionMethod or an attribution object"):
+    with pytest.raises(TypeError, match=r"method must be a name, .* got "):
         create_attribution(obj, make_tiny_net())

@@ -15,10 +15,12 @@ PACKAGE = ROOT / "maskcorrect_plugin"
 ADAPTERS = ROOT / "adapters" / "maskcorrect_adapters"
 
 LAYERS = [
-    {"cli", "__main__", "testing"},
+    {"cli", "cli_evaluation", "__main__", "testing"},
     {"app"},
     {"demo"},
     {"commands"},
+    {"report"},
+    {"comparison"},
     {"visualization"},
     {"evaluation"},
     {"models", "datasets", "images", "correction", "corrector", "normalization", "results"},
@@ -27,8 +29,8 @@ LAYERS = [
     {"views", "layers"},
     {"inference"},
     {"functional"},
-    {"checks", "versions"},
-    {"errors"},
+    {"checks", "versions", "html_tables"},
+    {"errors", "printable"},
 ]
 """Top to bottom: a module imports from its own layer or from one below."""
 
@@ -110,6 +112,10 @@ def imported_after(statement):
             {"torchvision", "captum", "matplotlib", "pandas", "pyarrow"} | LIBRARIES_OF_EXTRAS,
         ),
         ("import maskcorrect_plugin as m; m.ScoreCAM", {"matplotlib_inline"} | LIBRARIES_OF_EXTRAS),
+        (
+            "import maskcorrect_plugin.evaluation.protocol_text, maskcorrect_plugin.evaluation.subclasses",
+            {"torchvision", "captum", "matplotlib", "pandas", "pyarrow", "torchmetrics", "statsmodels", "scipy"},
+        ),
     ],
 )
 def test_nothing_heavy_is_imported_before_it_is_needed(statement, denied):
@@ -129,13 +135,18 @@ def test_public_names():
         "MethodInfo",
         "Observation",
         "ProbabilityCorrector",
+        "RunFolder",
         "ScoreCAM",
         "View",
         "__version__",
+        "compare",
         "create_attribution",
+        "create_control",
+        "evaluate",
         "find_target_layer",
         "list_attributions",
         "list_backends",
+        "list_controls",
         "load_dataset",
         "load_model",
         "register_backend",

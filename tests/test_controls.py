@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 import subprocess
 import sys
 
@@ -40,7 +41,21 @@ def test_the_catalogue_names_those_of_the_design_and_tells_which_leak():
     assert [f"control:{name}" for name in expected.split()] == NAMES == [info.name for info in CONTROLS.values()]
     assert [name for name in NAMES if CONTROLS[name].leaks] == ["control:oracle_class"]
     assert [name for name in NAMES if CONTROLS[name].needs_dataset] == ["control:other_image"]
+    assert [name for name in NAMES if CONTROLS[name].needs_method] == [
+        "control:other_image",
+        "control:single_mask",
+        "control:oracle_class",
+    ]
     assert is_control("control:anything") and not is_control("ScoreCAM") and not is_control(torch.relu)
+
+
+def test_the_page_on_controls_says_what_the_catalogue_says():
+    rows = re.findall(
+        r"^\| `(control:\w+)` \| .* \| (.+) \| (.+) \|$", (ROOT / "docs/controls.md").read_text(), re.MULTILINE
+    )
+    assert [(name, forwards, leaks != "no") for name, forwards, leaks in rows] == [
+        (info.name, info.forwards, info.leaks) for info in CONTROLS.values()
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,7 +7,7 @@ import torch
 from conftest import ROOT
 from torch import nn
 
-from maskcorrect_plugin import registry
+from maskcorrect_plugin import load_dataset, registry
 from maskcorrect_plugin.testing import check_backend
 
 
@@ -27,10 +27,12 @@ def test_the_backend_of_the_readme_is_complete_and_passes_the_checks():
 
 
 HOW_TO = sorted(f"docs/how-to/{path.name}" for path in (ROOT / "docs" / "how-to").glob("*.md"))
+RUNNING = [*HOW_TO, "docs/controls.md"]
 
 
 @pytest.mark.parametrize(
-    "path", ["README.md", "docs/getting-started.md", "docs/method.md", "docs/architecture.md", *HOW_TO]
+    "path",
+    ["README.md", "docs/getting-started.md", "docs/data-sets.md", "docs/method.md", "docs/architecture.md", *RUNNING],
 )
 def test_python_blocks_compile_and_links_lead_somewhere(path):
     for block in blocks(path, "python"):
@@ -66,8 +68,8 @@ def test_there_are_how_to_pages():
     assert len(HOW_TO) >= 4
 
 
-@pytest.mark.parametrize("path", HOW_TO)
-def test_how_to_pages_run_from_top_to_bottom(path, tmp_path, monkeypatch):
+@pytest.mark.parametrize("path", RUNNING)
+def test_pages_run_from_top_to_bottom(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))  # what a page registers goes with it
     code = blocks(path, "python")
@@ -83,3 +85,16 @@ def test_how_to_pages_run_from_top_to_bottom(path, tmp_path, monkeypatch):
     result = namespace["result"]  # every page ends up with a correction
     torch.testing.assert_close(result.corrected_probs.sum(dim=1), torch.ones(3))
     assert result.corrected.any()
+
+
+def test_the_page_on_data_sets_runs_and_its_manifest_is_one(tmp_path):
+    namespace = {}
+    for block in blocks("docs/data-sets.md", "python"):
+        exec(compile(block, "docs/data-sets.md", "exec"), namespace)
+    assert [namespace["dataset"].record(index).label for index in range(4)] == [0, 2, 1, None]
+    assert len(namespace["group"].kept) == 12
+    (tmp_path / "list.csv").write_text(blocks("docs/data-sets.md", "csv")[0])
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "one.jpg").touch()
+    manifest = load_dataset(tmp_path / "list.csv", num_classes=1000)
+    assert [manifest.record(index).label for index in range(3)] == [305, 243, None]

@@ -120,10 +120,18 @@ def test_captum_noise_tunnel(tmp_path, demo):
     assert (tmp_path / "noise_tunnel.png").read_bytes().startswith(PNG)
 
 
+def calibration_error(probs, labels, bins=15):
+    """Over equal bins of confidence: share of the images times the distance of accuracy and mean confidence."""
+    confidence, answer = probs.double().max(dim=1)
+    which, right = (confidence * bins).ceil(), (answer == labels).double()
+    parts = [which == index for index in range(1, bins + 1) if (which == index).any()]
+    return sum(part.double().mean() * (right[part].mean() - confidence[part].mean()).abs() for part in parts).item()
+
+
 @needs_weights
 def test_validation_loop(tmp_path, demo):
     model, nothing, corrected = (numbers(row) for row in run_script("validation_loop.py", tmp_path))
-    # Loss and both accuracies are those of the model where nothing is corrected.
+    # Loss, accuracies and calibration error are those of the model where nothing is corrected.
     assert nothing == pytest.approx(model, abs=2e-4)
     images, labels = scenes(64)
     for row, module in ((model, demo), (corrected, ProbabilityCorrector(demo, "CAM"))):
@@ -131,6 +139,7 @@ def test_validation_loop(tmp_path, demo):
             output = module(images)
         right = (output.topk(5).indices == labels[:, None]).double()
         top1, top5 = right[:, 0].mean().item(), right.sum(dim=1).mean().item()
+        error = calibration_error(output.softmax(-1), labels)
         assert row[0] == pytest.approx(torch.nn.functional.cross_entropy(output, labels).item(), abs=2e-3)
-        assert row[1:] == pytest.approx([100 * top1, 100 * top5, top1, top5], abs=6e-3)
+        assert row[1:] == pytest.approx([100 * top1, 100 * top5, error, top1, top5], abs=6e-3)
     assert corrected[0] != model[0]

@@ -1,12 +1,12 @@
 """Image files of every kind: what can be read gives RGB of the right values, the rest is named with its reason."""
 
-import os
 import pickle
 import re
 
 import numpy as np
 import pytest
 import torch
+from pictures import forbid_listing
 from PIL import Image
 from torchvision.transforms import v2
 
@@ -365,14 +365,7 @@ def test_links_to_folders_are_followed_only_on_request_and_never_in_circles(tmp_
 def test_a_folder_that_cannot_be_listed_is_told_to_whoever_asks(tmp_path, monkeypatch):
     (tmp_path / "shut").mkdir()
     (tmp_path / "a.png").write_bytes(b"x")
-    scandir = os.scandir
-
-    def refusing(path):
-        if os.fspath(path).endswith("shut"):
-            raise PermissionError(13, "Permission denied", os.fspath(path))
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", refusing)
+    forbid_listing(monkeypatch, "shut")
     errors = []
     assert images_below(tmp_path, onerror=errors.append) == images_below(tmp_path) == ["a.png"]
     assert [str(error) for error in errors] == [f"[Errno 13] Permission denied: '{tmp_path / 'shut'}'"]

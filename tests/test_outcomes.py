@@ -4,9 +4,10 @@ from conftest import Counter, make_tiny_net
 from PIL import Image
 from torch import nn
 
-from maskcorrect_plugin.commands.outcomes import correct_files, group_size
+from maskcorrect_plugin.commands.outcomes import USUAL_SIZE, correct_files
 from maskcorrect_plugin.correction import ProbabilityCorrector
 from maskcorrect_plugin.errors import ArgumentError, LayerError, ModelOutputError
+from maskcorrect_plugin.evaluation.correctable import group_size
 
 
 def to_tensor(image):
@@ -57,7 +58,7 @@ def test_groups_are_what_one_forward_takes(tmp_path, moody):
 def test_many_candidates_make_small_groups():
     for top_k, expected in ((5, 8), (100, 1), (500, 1)):
         net = make_tiny_net(num_classes=500)
-        assert group_size(ProbabilityCorrector(net, "CAM", top_k=top_k)) == expected
+        assert group_size(ProbabilityCorrector(net, "CAM", top_k=top_k), torch.empty(0, *USUAL_SIZE)) == expected
 
 
 def test_results_equal_those_of_the_corrector(tmp_path, moody):

@@ -7,13 +7,27 @@ import pytest
 import reference
 import torch
 from conftest import Counter
+from passes import PassCounter, declared
 
 from maskcorrect_plugin import ProbabilityCorrector, create_attribution, load_model
+from maskcorrect_plugin.functional import scale_maps, upsample
 from maskcorrect_plugin.images import read_image
+from maskcorrect_plugin.registry import BUILTIN_BACKENDS, describe_methods, get_backend, is_installed, split_name
 
 WEIGHTS = {"squeezenet1_1": "squeezenet1_1.pt", "mobilenet_v2": "mobilenet_v2.safetensors"}
 PHOTOS = int(os.environ.get("MASKCORRECT_PHOTOS", "2"))
 """How many photos the float64 loop does; each takes about a minute on two cores."""
+
+
+SIZES = {"K": 5, "C": 1280, "W": 13 * 13}
+"""Candidates, channels of MobileNetV2's `features`, Occlusion's windows of 32 x 32 pixels on 224 x 224."""
+COSTLY = 200
+"""Forwards per image from which a method is left to `benchmarks/methods_table.py`, which runs them all."""
+CHEAP = [
+    name
+    for name, info in describe_methods().items()
+    if split_name(name)[0] in BUILTIN_BACKENDS and declared(info.forwards, **SIZES) < COSTLY
+]
 
 
 @pytest.fixture(scope="module", params=WEIGHTS)
@@ -60,3 +74,59 @@ def test_score_cam_correction_counts_its_forwards_on_squeezenet(real_folder):
     counter = Counter(loaded.model)
     corrector.correct(inputs)
     assert counter.inputs == 1 + live + 5
+
+
+def score_cam_of_pytorch_grad_cam(model, inputs, target):
+    library = pytest.importorskip("pytorch_grad_cam")
+    targets = pytest.importorskip("pytorch_grad_cam.utils.model_targets")
+    with library.ScoreCAM(model, [model.features]) as cam:
+        return scale_maps(torch.from_numpy(cam(inputs, [targets.ClassifierOutputTarget(target)])).unsqueeze(1))
+
+
+def score_cam_of_torchcam(model, inputs, target):
+    library = pytest.importorskip("torchcam.methods")
+    with library.ScoreCAM(model, "features") as extractor:
+        maps = extractor(class_idx=target, scores=model(inputs))
+    return upsample(maps[0].unsqueeze(1), inputs.shape[-2:]).detach()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("preset", "library"), [("grad_cam", score_cam_of_pytorch_grad_cam), ("torchcam", score_cam_of_torchcam)]
+)
+def test_presets_of_score_cam_equal_their_libraries_on_squeezenet(preset, library, real_folder):
+    loaded = load_model("torchvision:squeezenet1_1", weights=real_folder / "weights" / WEIGHTS["squeezenet1_1"])
+    inputs, _ = photos(real_folder, loaded, 1)
+    target = int(loaded.model(inputs).argmax())
+    found = create_attribution("ScoreCAM", loaded.model, "features", preset=preset).attribute(inputs, target)
+    assert (found - library(loaded.model, inputs, target)).abs().max() <= 1e-4
+    assert found.max() > 0.9 and found.std() > 0.05
+
+
+@pytest.fixture(scope="module")
+def mobilenet(real_folder):
+    return load_model("torchvision:mobilenet_v2", weights=real_folder / "weights" / WEIGHTS["mobilenet_v2"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CHEAP)
+def test_every_method_of_few_forwards_corrects_real_photos_with_mobilenet(name, real_folder, mobilenet):
+    backend = get_backend(split_name(name)[0])
+    if not is_installed(backend):
+        pytest.skip(f"{backend.library} is not installed")
+    inputs, _ = photos(real_folder, mobilenet, 2)
+    info, corrector = (
+        describe_methods()[name],
+        ProbabilityCorrector(mobilenet.model, name, "features", top_k=SIZES["K"]),
+    )
+    before = {key: value.clone() for key, value in mobilenet.model.state_dict().items()}
+    counter = PassCounter(mobilenet.model)
+    result = corrector.correct(inputs, keep=("attributions",))
+    counter.remove()
+    assert counter.inputs == len(inputs) * (1 + declared(info.forwards, **SIZES) + SIZES["K"])
+    torch.testing.assert_close(result.corrected_probs.sum(-1), torch.ones(2))
+    maps = result.attributions[~result.flat]
+    assert len(maps) and torch.isfinite(maps).all() and (maps.amin((-2, -1)) >= 0).all()
+    assert (maps.amax((-2, -1)) > 0.99).all() and (maps.std((-2, -1)) > 0).all()
+    assert (result.attributions[0] != result.attributions[1]).any()  # two photos, two maps
+    assert all(torch.equal(value, before[key]) for key, value in mobilenet.model.state_dict().items())

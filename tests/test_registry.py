@@ -105,7 +105,7 @@ def test_a_broken_entry_point_warns_by_name_once_and_harms_nobody(entry_point, v
 def test_an_object_of_ours_is_adopted_with_its_settings():
     net = make_tiny_net()
     method = create_attribution(ScoreCAM(net, net.act, preset="torchcam"), net)
-    assert method.settings == {"method": "ScoreCAM", "target_layer": "act", "preset": "torchcam"}
+    assert method.settings == {"method": "ScoreCAM", "target_layer": "act", "preset": "torchcam", "max_masks": None}
     with pytest.raises(ValueError, match="bound to the model itself"):
         create_attribution(ScoreCAM(net.forward, net.act), net)
 
@@ -126,13 +126,38 @@ def test_a_method_object_is_given_back_as_it_is_and_takes_no_options():
         ("native:Nothing-like-it-at-all", "known: ScoreCAM, CAM"),
         (
             object(),
-            "method must be a name, an AttributionMethod or an attribution object of native.*got builtins.object",
+            r"method must be a name, a function fn\(model, inputs, targets\), an AttributionMethod or an attribution "
+            "object of native.*got builtins.object",
         ),
+        (Uniform, r"got the class test_registry.Uniform; make an object of it, bound to the model"),
+        (lambda model, inputs: inputs, r"got the function <lambda>\(model, inputs\)"),
     ],
 )
 def test_unknown_methods_are_refused_with_the_nearest_names(method, message):
     with pytest.raises((ValueError, TypeError), match=message):
         create_attribution(method, make_tiny_net())
+
+
+@pytest.mark.parametrize("name", ["GradCAM", "captum:GradCAM", "grad-cam:gradcam"])
+def test_a_method_of_other_libraries_is_named_with_each_of_them(name):
+    message = r"did you mean 'pytorch_grad_cam:GradCAM' or 'torchcam:GradCAM'\?"
+    with pytest.raises(ValueError, match=message):
+        create_attribution(name, make_tiny_net())
+
+
+def test_a_backend_that_creates_something_else_is_told_so():
+    class Careless(OtherBackend):
+        name = "careless"
+
+        def create(self, *args, **kwargs):
+            return None
+
+    register_backend(Careless)
+    try:
+        with pytest.raises(TypeError, match="backend 'careless' must create an AttributionMethod, got None"):
+            create_attribution("careless:Uniform", make_tiny_net())
+    finally:
+        registry.unregister_backend("careless")
 
 
 def test_a_missing_library_is_listed_and_raises_with_the_command_that_installs_it():

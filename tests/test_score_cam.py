@@ -6,6 +6,7 @@ import pytest
 import reference
 import torch
 from conftest import Counter, images, make_tiny_net
+from passes import Synchronisations
 from torch import nn
 
 from maskcorrect_adapters.presets import PRESETS
@@ -92,6 +93,28 @@ def test_no_hook_is_armed_during_the_passes(tiny_net, tiny_images):
     ScoreCAM(tiny_net, tiny_net.act).attribute(tiny_images, 0)
     handle.remove()
     assert armed == [1] + [0] * (len(armed) - 1) and len(armed) > 1
+
+
+def test_the_host_waits_equally_often_for_few_channels_and_for_many(tiny_images):
+    waits = []
+    for channels in (6, 48):
+        net = make_tiny_net(channels=channels).to(tiny_images.device)
+        method = create_attribution("ScoreCAM", net, "act")
+        with Synchronisations() as during:
+            method.attribute_candidates(tiny_images, candidates_for(tiny_images, 0, 1))
+        waits.append(during.count)
+    assert waits[0] == waits[1] <= 12
+
+
+def test_pytorch_grad_cam_waits_once_for_each_channel():
+    pytorch_grad_cam = pytest.importorskip("pytorch_grad_cam")
+    waits = []
+    for channels in (6, 48):
+        net = make_tiny_net(channels=channels)
+        with pytorch_grad_cam.ScoreCAM(net, [net.act]) as cam, Synchronisations() as during:
+            cam(images(1), None)
+        waits.append(during.count)
+    assert waits[1] - waits[0] >= 48 - 6
 
 
 def test_an_in_place_relu_after_the_layer_does_not_change_the_map(device):

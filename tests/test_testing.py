@@ -238,6 +238,22 @@ class Swallows(Saliency):
             return inputs.new_zeros(len(inputs), 1, *inputs.shape[-2:])
 
 
+class HookLeftByBackward(Saliency):
+    """Its hook is there only after the forward."""
+
+    def attribute(self, inputs, target):
+        left = []
+        handle = self.model.register_forward_hook(
+            lambda model, *_: left.append(model.relu1.register_full_backward_hook(lambda *_: None))
+        )
+        try:
+            maps = super().attribute(inputs, target)
+        finally:
+            handle.remove()
+        left.pop().remove()
+        return maps
+
+
 class NeedsTrainable(Saliency):
     def attribute(self, inputs, target):
         if not any(parameter.requires_grad for parameter in self.model.parameters()):
@@ -301,8 +317,9 @@ METHODS = {
     "observation of something else": (observing(Forgotten, 1), {"check_observation", "check_observation_select"}),
     "observation selects other rows": (observing(Rows, 0), {"check_observation_select"}),
     "refuses the engine": (NoEngine, {"check_correction"}),
-    "a hook is left by a failure": (HookLeftByFailure, {"check_after_failure"}),
-    "swallows an IndexError": (Swallows, {"check_after_failure"}),
+    "a hook is left by a failure": (HookLeftByFailure, {"check_after_failure", "check_after_backward_failure"}),
+    "a hook is left by a failing backward pass": (HookLeftByBackward, {"check_after_backward_failure"}),
+    "swallows an IndexError": (Swallows, {"check_after_failure", "check_after_backward_failure"}),
     "needs parameters that require gradients": (NeedsTrainable, {"check_frozen_parameters"}),
     "needs grad mode": (
         NeedsGradMode,

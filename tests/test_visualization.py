@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import torch
 from conftest import images, make_tiny_net
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from drawn import check_layout, texts
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 from PIL import Image
 
 from maskcorrect_plugin.correction import ProbabilityCorrector
@@ -39,10 +38,6 @@ def drawn(corrector, inputs, result, index=0, **options):
     row = inputs[index]
     views = render_views(corrector, row, result, index, MEAN, STD)
     return draw_correction(denormalize(row, MEAN, STD), result, index, **{"view_images": views, **options})
-
-
-def texts(figure):
-    return [item.get_text() for item in figure.findobj(Text) if item.get_text() and item.get_visible()]
 
 
 def bars_of(figure):
@@ -169,16 +164,7 @@ def test_nothing_overlaps_and_nothing_is_cut_off(top_k, size):
     corrector, inputs, result = corrected(model, images(1, size), top_k=top_k)
     for names in (None, [LONG + str(index) for index in range(12)]):
         figure = drawn(corrector, inputs, result, class_names=names, label=3)
-        renderer = FigureCanvasAgg(figure).get_renderer()
-        figure.draw(renderer)
-        labels = [item for item in figure.findobj(Text) if item.get_text() and item.get_visible()]
-        boxes = [(item.get_text(), item.get_window_extent(renderer).padded(-1)) for item in labels]
-        boxes += [("a picture", axes.get_window_extent(renderer).padded(-1)) for axes in figure.axes if axes.images]
-        for index, (text, box) in enumerate(boxes):
-            assert 0 <= box.x0 < box.x1 <= figure.bbox.width, text
-            assert 0 <= box.y0 < box.y1 <= figure.bbox.height, text
-            clashes = [other for other, place in boxes[:index] if box.overlaps(place)]
-            assert not clashes, (text, clashes)
+        check_layout(figure)
 
 
 @pytest.mark.parametrize("options", [{}, {"view": "crop"}, {"fill": "blur"}, {"fill": "mean"}])

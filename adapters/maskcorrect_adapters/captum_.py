@@ -25,7 +25,9 @@ _INFOS = {
         MethodInfo("Occlusion", "drop of the score where a window hides the image, W windows", True, "1 + W"),
         MethodInfo("FeatureAblation", "drop of the score without each of 49 cells of a grid", True, "50"),
         MethodInfo("GradientShap", "expected gradients at 8 random points on the path from zero", True, "8 K", "8 K"),
-        MethodInfo("LRP", "layer-wise relevance propagation, for networks of supported modules", True, "2 K", "K"),
+        MethodInfo(
+            "LRP", "layer-wise relevance propagation, for networks without residual additions", True, "2 K", "K"
+        ),
         MethodInfo("NoiseTunnel", "mean of a method's maps of 8 noisy copies (SmoothGrad)", True, "8 K", "8 K"),
     )
 }

@@ -19,19 +19,23 @@ from torch import Tensor, nn
 
 from maskcorrect_plugin.attribution import MethodInfo, Observation
 from maskcorrect_plugin.checks import check_choice
-from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError, LayerError
+from maskcorrect_plugin.errors import ArgumentError, LayerError
 from maskcorrect_plugin.functional import spatial_size
 from maskcorrect_plugin.inference import first_tensor
 from maskcorrect_plugin.layers import get_layer, layer_name
 
+from .arguments import check_options, class_and_object, parameters_of
 from .captum_defaults import SIGNS, default_options
+from .captum_lrp import prepare_for_lrp
 from .library_method import LibraryMethod, Solver, scaled
 from .replay import Replay
 from .reshape import find_layer
-from .state import kept_tensors
+from .state import check_gradients_possible, kept_tensors
 
 RANDOM = (captum.attr.NoiseTunnel, captum.attr.GradientShap)
 WITH_LAYER = (captum.attr.LayerGradCam, captum.attr.GuidedGradCam)
+NO_OPTIONS = ("inputs", "target", "return_convergence_delta")
+"""Arguments of ``attribute`` that are not the user's to give."""
 
 
 class SharedForward:
@@ -74,8 +78,7 @@ class CaptumMethod(LibraryMethod):
         base: type | None = None,
         seed: int = 0,
     ) -> None:
-        self.own = None if isinstance(cls, type) else cls
-        self.cls: Any = cls if isinstance(cls, type) else type(cls)
+        self.cls, self.own = class_and_object(cls)
         wraps = issubclass(self.cls, captum.attr.NoiseTunnel)
         self.base: Any = base if self.own is None or not wraps else type(cls.attribution_method)
         inner: Any = self.base if wraps else self.cls
@@ -84,7 +87,8 @@ class CaptumMethod(LibraryMethod):
         layer = getattr(self.own, "layer", None)
         if isinstance(layer, nn.Module):
             self._layer = get_layer(model, layer)
-        _check_options(self.cls, self.base if wraps else None, options, info.name)
+        takes = [parameters_of(kind.attribute, NO_OPTIONS) for kind in {self.cls, inner}]
+        check_options(info.name, options, set().union(*takes), ("sign", "seed"))
         super().__init__(
             model,
             f"captum:{info.name}",
@@ -110,16 +114,19 @@ class CaptumMethod(LibraryMethod):
         options = {**default_options(self.cls.__name__, leaf), **self.options_for_attribute()}
         if inner is not self.cls:
             options = {**default_options(inner.__name__, leaf), **options}
-        replay, shared = Replay(self.model), SharedForward()
         perturbs = self.cls in (captum.attr.Occlusion, captum.attr.FeatureAblation)
+        if not perturbs:
+            check_gradients_possible(self.name)
+        replay, shared = Replay(self.model), SharedForward()
+        propagates = issubclass(inner, captum.attr.LRP)
 
         def solve(classes: Tensor) -> Tensor:
             method = self._library_object(replay.rewind() if perturbs else self.model)
             if self.cls in (captum.attr.Saliency, captum.attr.InputXGradient):
                 method.gradient_func = shared
-            if inner is captum.attr.LRP:
-                _add_rules(self.model)
-            with warnings.catch_warnings(), kept_tensors(self.model, inner is captum.attr.LRP):
+            if propagates:
+                prepare_for_lrp(self.model)
+            with warnings.catch_warnings(), kept_tensors(self.model, propagates):
                 warnings.filterwarnings("ignore", module=r"captum\.")  # it tells of its hooks at every call
                 values = method.attribute(leaf.requires_grad_(not perturbs), target=classes, **options)
             return self._maps(values[0] if isinstance(values, tuple) else values, spatial_size(inputs))
@@ -151,28 +158,6 @@ class CaptumMethod(LibraryMethod):
         return scaled(summed, size)
 
 
-def _add_rules(model: nn.Module) -> None:
-    """LRP knows no rule for modules that only rearrange; the epsilon rule passes relevance through them unchanged.
-
-    A rule that the user has set stays. `preserved` takes these away again.
-    """
-    from captum.attr._utils.lrp_rules import EpsilonRule
-
-    for module in model.modules():
-        if isinstance(module, nn.Flatten | nn.Identity) and not hasattr(module, "rule"):
-            vars(module)["rule"] = EpsilonRule()
-
-
-def _check_options(cls: Any, base: Any, options: Mapping[str, Any], name: str) -> None:
-    own = {"self", "inputs", "target", "kwargs", "return_convergence_delta"}
-    known = set(inspect.signature(cls.attribute).parameters) - own
-    if base is not None:
-        known |= set(inspect.signature(base.attribute).parameters) - own
-    if unknown := set(options) - known:
-        allowed = ", ".join(sorted(known | {"sign", "seed"}))
-        raise ArgumentTypeError(f"{name} has no option {', '.join(sorted(unknown))}; it takes {allowed}")
-
-
 def create_captum(
     model: nn.Module,
     info: MethodInfo,
@@ -194,15 +179,15 @@ def create_captum(
 def adopt_captum(obj: Any, model: nn.Module, infos: Mapping[str, MethodInfo]) -> CaptumMethod | None:
     """The method of a user's own object, bound ``attribute`` or partial of it; None if it is none of Captum's."""
     options: dict[str, Any] = {}
+    positional: tuple[Any, ...] = ()
     while isinstance(obj, functools.partial):
-        options = {**obj.keywords, **options}
-        if obj.args:
-            return None
-        obj = obj.func
+        options, positional, obj = {**obj.keywords, **options}, obj.args or positional, obj.func
     if inspect.ismethod(obj) and obj.__name__ == "attribute":
         obj = obj.__self__
     if not isinstance(obj, Attribution):
         return None
+    if positional:
+        raise ArgumentError("the arguments of the attribution's partial must be given by name, as in n_steps=20")
     if "target" in options:
         raise ArgumentError("target must be left out of the attribution's arguments: the candidates are its targets")
     if getattr(obj, "forward_func", None) is not model:

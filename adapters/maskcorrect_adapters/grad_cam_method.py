@@ -7,7 +7,6 @@ run whole, once per class.
 """
 
 import copy
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,17 +22,20 @@ from maskcorrect_plugin.checks import check_classes
 from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError
 from maskcorrect_plugin.functional import scale_maps
 
+from .arguments import check_options, class_and_object, parameters_of
 from .grad_cam_hooks import OnDemand, Recorded, silent
 from .graph_method import GraphMethod, GraphObservation
 from .library_method import Solver
 from .replay import Replay
 from .reshape import Reshape
+from .state import check_gradients_possible
 
 CLOSEST = (1, 2, 3)
 """FinerCAM compares with the three classes of closest score, as the library does by default."""
 
 CALL_OPTIONS: dict[Any, tuple[str, ...]] = {FinerCAM: ("alpha", "comparison_categories"), ScoreCAM: ("batch_size",)}
 """Options of a class that its constructor does not take."""
+ALWAYS = ("eigen_smooth", "aug_smooth", "reshape_transform", "target_layers", "seed")
 
 
 class GradCamMethod(GraphMethod):
@@ -64,14 +66,14 @@ class GradCamMethod(GraphMethod):
         aug_smooth: bool = False,
         seed: int = 0,
     ) -> None:
-        self.own = None if isinstance(cls, type) else cls
-        self.cls: Any = cls if isinstance(cls, type) else type(cls)
+        self.cls, self.own = class_and_object(cls)
         self.smoothing = {"eigen_smooth": bool(eigen_smooth), "aug_smooth": bool(aug_smooth)}
         self.whole = issubclass(self.cls, FullGrad | ShapleyCAM) or aug_smooth
         if aug_smooth and issubclass(self.cls, FinerCAM):
             raise ArgumentError("aug_smooth must be False for FinerCAM: the library has none for it")
         called = CALL_OPTIONS.get(self.cls, ())
-        _check_options(self.cls, options, called, info.name)
+        known = {*parameters_of(self.cls.__init__, ("model", "target_layers", "reshape_transform")), *called}
+        check_options(info.name, options, known, ALWAYS)
         self.call_options = {key: value for key, value in options.items() if key in called}
         self.constructor = {key: value for key, value in options.items() if key not in called}
         super().__init__(
@@ -126,6 +128,7 @@ class GradCamMethod(GraphMethod):
         return solve
 
     def _run_whole(self, layers: list[nn.Module], inputs: Tensor, classes: Tensor) -> Tensor:
+        check_gradients_possible(self.name)
         cam = self._library_object(layers, inputs)
         cam.activations_and_grads = OnDemand(cam.activations_and_grads, cam.target_layers)
         leaf = inputs.to(next(self.model.parameters()).dtype).clone().requires_grad_()
@@ -159,13 +162,6 @@ class GradCamMethod(GraphMethod):
         order = distance.argsort(dim=1, stable=True).tolist()
         alpha = self.call_options.get("alpha", 1)
         return [FinerWeightedTarget(row[0], [row[at] for at in categories if at < len(row)], alpha) for row in order]
-
-
-def _check_options(cls: Any, options: Mapping[str, Any], called: Sequence[str], name: str) -> None:
-    known = set(inspect.signature(cls.__init__).parameters) - {"self", "model", "target_layers", "reshape_transform"}
-    if unknown := set(options) - known - set(called):
-        allowed = sorted({*known, *called, "eigen_smooth", "aug_smooth", "reshape_transform", "target_layers", "seed"})
-        raise ArgumentTypeError(f"{name} has no option {', '.join(sorted(unknown))}; it takes {', '.join(allowed)}")
 
 
 def adopt_grad_cam(obj: Any, model: nn.Module, infos: Mapping[str, MethodInfo]) -> GradCamMethod | None:

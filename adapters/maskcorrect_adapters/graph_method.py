@@ -14,13 +14,14 @@ from torch import Tensor, nn
 
 from maskcorrect_plugin.attribution import Observation
 from maskcorrect_plugin.checks import check_classes
-from maskcorrect_plugin.errors import ArgumentError, LayerError
+from maskcorrect_plugin.errors import LayerError
 from maskcorrect_plugin.functional import at_least_float32
 from maskcorrect_plugin.inference import evaluation_mode
 from maskcorrect_plugin.layers import check_feature_maps, get_layer, layer_name
 
 from .library_method import LibraryMethod
 from .reshape import Reshape, find_layer, make_reshape
+from .state import check_gradients_possible
 
 
 class GraphObservation(Observation):
@@ -53,8 +54,7 @@ class GraphObservation(Observation):
         if not self.differentiable:
             self._outputs[index] = output.detach().clone()
             return None
-        if torch.is_inference_mode_enabled():
-            raise ArgumentError("gradient methods cannot run under torch.inference_mode(); use torch.no_grad()")
+        check_gradients_possible("this method")
         first = all(kept is None for kept in self._outputs)
         torch.set_grad_enabled(True)  # from here on; `observe` sets it back
         kept = at_least_float32(output if not first and output.requires_grad else output.detach())

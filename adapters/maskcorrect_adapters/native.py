@@ -8,6 +8,8 @@ from torch import nn
 from maskcorrect_plugin.attribution import AttributionBackend, AttributionMethod, MethodInfo
 from maskcorrect_plugin.checks import check_choice
 
+from .arguments import check_options, parameters_of
+
 _INFOS = {
     "ScoreCAM": MethodInfo(
         "ScoreCAM",
@@ -32,17 +34,23 @@ class NativeBackend(AttributionBackend):
         self, method: str, model: nn.Module, target_layer: str | nn.Module | None = None, **options: Any
     ) -> AttributionMethod:
         """Binds ``ScoreCAM`` or ``CAM`` to a model; the options are those of `ScoreCAMMethod` and `CAMMethod`."""
-        check_choice("method", method, self.methods())
-        if method == "CAM":
-            from .cam import CAMMethod
-
-            return CAMMethod(model, target_layer, **options)
-        from .score_cam import ScoreCAMMethod  # imports captum
-
-        return ScoreCAMMethod(model, target_layer, **options)
+        cls = _class_of(check_choice("method", method, self.methods()))
+        check_options(method, options, parameters_of(cls.__init__, ("model", "target_layer")))
+        created: AttributionMethod = cls(model, target_layer, **options)
+        return created
 
     def adopt(self, obj: Any, model: nn.Module) -> AttributionMethod | None:
         """Wraps a user's own `maskcorrect_plugin.ScoreCAM` object."""
         from .score_cam import ScoreCAM, adopt_score_cam
 
         return adopt_score_cam(obj, model) if isinstance(obj, ScoreCAM) else None
+
+
+def _class_of(method: str) -> Any:
+    if method == "CAM":
+        from .cam import CAMMethod
+
+        return CAMMethod
+    from .score_cam import ScoreCAMMethod  # imports captum
+
+    return ScoreCAMMethod

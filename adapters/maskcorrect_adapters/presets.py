@@ -21,7 +21,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from maskcorrect_plugin.functional import at_least_float32, scale_maps, upsample, upsample_maps
+from maskcorrect_plugin.functional import at_least_float32, is_flat, scale_maps, upsample_maps
+
+from .upsampling import upsample_many
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,13 @@ class Preset:
 
     def masks(self, channels: Tensor, size: tuple[int, int]) -> Tensor:
         """Masks ``H_k`` in [0, 1] from single channels, (B,h,w) to (B,H,W)."""
-        maps = at_least_float32(channels).unsqueeze(1)
+        maps = at_least_float32(channels)
         if self.scale_mask_first:
-            maps = _scale(maps, self.mask_epsilon)
-        maps = upsample(maps, size, align_corners=self.align_corners)
-        if not self.scale_mask_first:
-            maps = _scale(maps, self.mask_epsilon)
-        return maps.squeeze(1)
+            return upsample_many(_scale(maps, self.mask_epsilon), size, align_corners=self.align_corners)
+        if self.mask_epsilon is None:
+            maps = torch.where(is_flat(maps)[:, None, None], 0, maps)
+        large = upsample_many(maps, size, align_corners=self.align_corners)
+        return _scale(large, self.mask_epsilon or 0.0, out=None if large is channels else large)
 
     def weights(self, scores: Tensor, live: Tensor) -> Tensor:
         """Channel weights ``alpha`` from scores.
@@ -88,12 +90,13 @@ class Preset:
         return _scale(maps, self.map_epsilon) if self.scale_map_last else maps
 
 
-def _scale(maps: Tensor, epsilon: float | None) -> Tensor:
+def _scale(maps: Tensor, epsilon: float | None, out: Tensor | None = None) -> Tensor:
     """Min-max, exact or with a library's epsilon in the denominator."""
     if epsilon is None:
         return scale_maps(maps)
-    shifted = maps - maps.amin(dim=(-2, -1), keepdim=True)
-    return shifted / (shifted.amax(dim=(-2, -1), keepdim=True) + epsilon)
+    low = maps.amin(dim=(-2, -1), keepdim=True)
+    span = maps.amax(dim=(-2, -1), keepdim=True) - low + epsilon
+    return torch.sub(maps, low, out=out).div_(torch.where(span > 0, span, 1))
 
 
 PRESETS = {

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from maskcorrect_plugin.attribution import AttributionBackend, AttributionMethod, MethodInfo
 from maskcorrect_plugin.errors import ArgumentError
 
+from .arguments import as_layers
 from .loading import adopt, load
 
 
@@ -93,9 +94,7 @@ class GradCamBackend(AttributionBackend):
         """
         library = load("grad_cam_method", self)
         info = self.info(method)
-        if target_layer is not None and target_layers is not None:
-            raise ArgumentError("target_layer and target_layers must not both be given")
-        layers = target_layers if target_layer is None else [target_layer]
+        layers = as_layers(target_layer, target_layers)
         cls = getattr(importlib.import_module("pytorch_grad_cam"), method, None)
         if cls is None:
             raise ArgumentError(

@@ -7,13 +7,14 @@ from captum.attr import LayerAttribution, PerturbationAttribution
 from captum.log import log_usage
 from torch import Tensor, nn
 
-from maskcorrect_plugin.checks import check_choice, check_inputs, check_target
+from maskcorrect_plugin.checks import check_choice, check_inputs, check_int, check_target
 from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError, ModelOutputError
 from maskcorrect_plugin.feature_maps import FeatureMaps, recorded
 from maskcorrect_plugin.functional import at_least_float32, spatial_size
 from maskcorrect_plugin.inference import PassEngine, evaluation_mode
 
 from .layer_method import LayerMethod
+from .masked_inputs import MaskedInputs
 from .passes import channel_weights, masked_passes
 from .presets import PRESETS
 
@@ -33,6 +34,8 @@ class ScoreCAM(LayerAttribution, PerturbationAttribution):  # type: ignore[misc]
         preset: Which definition of Score-CAM: ``"official"``, ``"grad_cam"``, ``"torchcam"`` or ``"paper_v2"``.
         output: ``"logits"`` if `forward_func` returns logits, ``"probs"`` if it returns distributions.
         precision: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
+        max_masks: Channels of an image that are asked about, at most: those that matter most to its map. The weights
+            of the others are estimated, see `budget`. None is exact.
 
     Example:
         >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
@@ -49,6 +52,7 @@ class ScoreCAM(LayerAttribution, PerturbationAttribution):  # type: ignore[misc]
         preset: str = "official",
         output: str = "logits",
         precision: str = "float32",
+        max_masks: int | None = None,
     ) -> None:
         if not callable(forward_func):
             raise ArgumentTypeError(f"forward_func must be callable, got {type(forward_func).__name__}")
@@ -56,6 +60,7 @@ class ScoreCAM(LayerAttribution, PerturbationAttribution):  # type: ignore[misc]
             raise ArgumentTypeError(f"layer must be a torch.nn.Module, got {type(layer).__name__}")
         LayerAttribution.__init__(self, forward_func, layer, device_ids)
         self.preset = PRESETS[check_choice("preset", preset, tuple(PRESETS))]
+        self.max_masks = _check_max_masks(max_masks)
         self.engine_options: dict[str, Any] = {"output": output, "precision": precision}
         PassEngine(forward_func, **self.engine_options)  # checks the options now
 
@@ -95,9 +100,16 @@ class ScoreCAM(LayerAttribution, PerturbationAttribution):  # type: ignore[misc]
             with recorded(self.layer, type(self.layer).__name__) as observation:
                 scores = engine.scores(*placed, *arguments)
             candidates = self._candidates(target, scores)
-            make_batch = _MaskedArguments(placed, arguments, self.preset.masks)
+            make_batch = MaskedInputs(placed, arguments, self.preset, engine.memory_format)
             weights = channel_weights(
-                engine, observation.maps, candidates, self.preset, make_batch, placed[0], show_progress=show_progress
+                engine,
+                observation.maps,
+                candidates,
+                self.preset,
+                make_batch,
+                placed[0],
+                max_masks=self.max_masks,
+                show_progress=show_progress,
             )
         coarse = weighted_sum(weights, observation.maps)
         maps = tuple(self.preset.render(coarse, spatial_size(image)).to(image.device) for image in images)
@@ -112,22 +124,8 @@ class ScoreCAM(LayerAttribution, PerturbationAttribution):  # type: ignore[misc]
         return None
 
 
-class _MaskedArguments:
-    """Makes the arguments of one masked forward from image rows and channels."""
-
-    def __init__(self, images: tuple[Tensor, ...], arguments: tuple[Any, ...], masks: Any) -> None:
-        self.images = images
-        self.arguments = arguments
-        self.masks = masks
-
-    def __call__(self, rows: Tensor, channels: Tensor) -> tuple[Any, ...]:
-        masked = [image[rows] * self.masks(channels, spatial_size(image)).unsqueeze(1) for image in self.images]
-        count = len(self.images[0])
-        along = [
-            value[rows.to(value.device)] if isinstance(value, Tensor) and value.ndim and len(value) == count else value
-            for value in self.arguments
-        ]
-        return (*masked, *along)
+def _check_max_masks(max_masks: int | None) -> int | None:
+    return None if max_masks is None else check_int("max_masks", max_masks, 1)
 
 
 def _as_tuple(arguments: Any) -> tuple[Any, ...]:
@@ -149,6 +147,7 @@ class ScoreCAMMethod(LayerMethod):
         model: The classifier.
         target_layer: A module or its name; None finds it at the first call.
         preset: As in `ScoreCAM`.
+        max_masks: As in `ScoreCAM`: with it, at most that many forwards per image.
         show_progress: Show a progress bar over the passes.
     """
 
@@ -158,24 +157,34 @@ class ScoreCAMMethod(LayerMethod):
         target_layer: str | nn.Module | None = None,
         *,
         preset: str = "official",
+        max_masks: int | None = None,
         show_progress: bool = False,
     ) -> None:
         super().__init__(model, target_layer)
         self.preset = PRESETS[check_choice("preset", preset, tuple(PRESETS))]
+        self.max_masks = _check_max_masks(max_masks)
         self.show_progress = show_progress
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The method's name, target layer and preset."""
-        return {**super().settings, "method": "ScoreCAM", "preset": self.preset.name}
+        """The method's name, target layer, preset and budget of masks."""
+        own = {"method": "ScoreCAM", "preset": self.preset.name, "max_masks": self.max_masks}
+        return {**super().settings, **own}
 
     def coarse_candidates(self, inputs: Tensor, candidates: Tensor, observation: FeatureMaps) -> Tensor:
         """``sum_k alpha_k A_k`` for each candidate, (N,K,h,w)."""
-        make_batch = _MaskedArguments((inputs,), (), self.preset.masks)
+        make_batch = MaskedInputs((inputs,), (), self.preset, self.engine.memory_format)
         weights = channel_weights(
-            self.engine, observation.maps, candidates, self.preset, make_batch, inputs, show_progress=self.show_progress
+            self.engine,
+            observation.maps,
+            candidates,
+            self.preset,
+            make_batch,
+            inputs,
+            max_masks=self.max_masks,
+            show_progress=self.show_progress,
         )
-        observation.forwards = masked_passes(observation.maps, self.preset)
+        observation.forwards = masked_passes(observation.maps, self.preset, self.max_masks)
         return weighted_sum(weights, observation.maps)
 
     def render(self, coarse: Tensor, size: tuple[int, int]) -> Tensor:
@@ -184,11 +193,11 @@ class ScoreCAMMethod(LayerMethod):
 
 
 def adopt_score_cam(obj: ScoreCAM, model: nn.Module) -> ScoreCAMMethod:
-    """The method of a user's own `ScoreCAM` object, with its layer, preset, output and precision."""
+    """The method of a user's own `ScoreCAM` object, with its layer, preset, budget, output and precision."""
     if obj.forward_func is not model:
         raise ModelOutputError(
             "the ScoreCAM object must be bound to the model itself, but its forward_func is something else"
         )
-    method = ScoreCAMMethod(model, obj.layer, preset=obj.preset.name)
+    method = ScoreCAMMethod(model, obj.layer, preset=obj.preset.name, max_masks=obj.max_masks)
     method.use_engine(PassEngine(model, **obj.engine_options))
     return method

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from maskcorrect_plugin.errors import ArgumentError
+
 
 @contextlib.contextmanager
 def preserved(model: nn.Module, *, requires_grad: bool = False) -> Iterator[None]:
@@ -19,7 +21,8 @@ def preserved(model: nn.Module, *, requires_grad: bool = False) -> Iterator[None
     Inside, every module is in eval mode, activations do not work in place (an in-place ReLU would overwrite what a
     library stored of the layer before it), no parameter has a gradient, and gradients are enabled. Afterwards, also
     when something raises: training flags, hooks, submodules and attributes of every module, ``requires_grad`` and
-    ``grad`` of every parameter, and the grad mode are as before.
+    ``grad`` of every parameter, and the grad mode are as before. The model is changed meanwhile, so nobody else may run
+    it at the same time.
 
     Args:
         model: The model.
@@ -60,6 +63,19 @@ def _restore(module: nn.Module, attributes: dict[str, tuple[Any, Any]]) -> None:
     own = vars(module)
     own.clear()
     own.update({name: value for name, (value, _) in attributes.items()})
+
+
+def check_gradients_possible(name: str) -> None:
+    """Refuses inference mode, in which torch can make no gradients.
+
+    Args:
+        name: Who needs them.
+
+    Raises:
+        ArgumentError: under ``torch.inference_mode()``.
+    """
+    if torch.is_inference_mode_enabled():
+        raise ArgumentError(f"{name} needs gradients and cannot run under torch.inference_mode(); use torch.no_grad()")
 
 
 @contextlib.contextmanager

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from maskcorrect_plugin.attribution import AttributionBackend, AttributionMethod, MethodInfo
-from maskcorrect_plugin.errors import ArgumentError
 
+from .arguments import as_layers
 from .loading import adopt, load
 
 _INFOS = {
@@ -64,9 +64,7 @@ class TorchcamBackend(AttributionBackend):
             **options: What the class's constructor takes: ``batch_size``, ``num_samples``, ``std``, ``fc_layer``,
                 ``base_method``, ``gamma``, ``num_references``; and ``comparison_idx`` of FinerCAM's call.
         """
-        if target_layer is not None and target_layers is not None:
-            raise ArgumentError("target_layer and target_layers must not both be given")
-        layers = target_layers if target_layer is None else [target_layer]
+        layers = as_layers(target_layer, target_layers)
         create = load("torchcam_method", self).create_torchcam
         created: AttributionMethod = create(
             model, self.info(method), layers, options, reshape_transform=reshape_transform, seed=seed

@@ -7,7 +7,6 @@ align_corners=False) and not scaled again, which is what its own overlays show.
 
 import copy
 import functools
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,15 +20,19 @@ from maskcorrect_plugin.checks import check_classes
 from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError
 from maskcorrect_plugin.layers import layer_name
 
+from .arguments import check_options, class_and_object, parameters_of
 from .graph_method import GraphMethod, GraphObservation
 from .library_method import Solver
 from .replay import Replay
 from .reshape import Reshape
+from .state import check_gradients_possible
 
 RANDOM = (torchcam.methods.SmoothGradCAMpp, torchcam.methods.SSCAM)
 LARGE = (torchcam.methods.ISCAM,)
 """Upsamples all channels of all images at once: one image at a time bounds that."""
 OWN_BACKWARDS = (torchcam.methods.SmoothGradCAMpp,)
+NO_OPTIONS = ("model", "target_layer", "input_shape", "enable_hooks", "reshape_transform")
+"""Arguments of the constructors that are given in another way, or that must stay as they are."""
 
 
 class TorchcamMethod(GraphMethod):
@@ -56,12 +59,13 @@ class TorchcamMethod(GraphMethod):
         reshape_transform: str | Callable[[Tensor], Tensor] | None = "auto",
         seed: int = 0,
     ) -> None:
-        self.own = None if isinstance(cls, type) else cls
-        self.cls: Any = cls if isinstance(cls, type) else type(cls)
+        self.cls, self.own = class_and_object(cls)
         base = type(getattr(self.own, "base_cam", self.own)) if self.own is not None else self.cls
         wrapper = issubclass(self.cls, _CAMWrapper)
         gradient = issubclass(base, _GradCAM) or (wrapper and self.own is None)
-        _check_options(self.cls, options, info.name)
+        called = {"comparison_idx"} if issubclass(self.cls, torchcam.methods.FinerCAM) else set()
+        known = parameters_of(self.cls.__init__, NO_OPTIONS) | called
+        check_options(info.name, options, known, ("reshape_transform", "target_layers", "seed"))
         self.call_options = {key: value for key, value in options.items() if key == "comparison_idx"}
         self.constructor = {key: value for key, value in options.items() if key != "comparison_idx"}
         super().__init__(
@@ -93,6 +97,7 @@ class TorchcamMethod(GraphMethod):
             base.hook_a = observation.activations()
             base._input = inputs
             if isinstance(base, OWN_BACKWARDS):
+                check_gradients_possible(self.name)
                 _arm(base, layers)
             else:
                 base.model = replay.rewind()
@@ -142,15 +147,6 @@ def _arm(extractor: Any, layers: list[nn.Module]) -> None:
     for index, layer in enumerate(layers):
         layer.register_forward_hook(functools.partial(extractor._hook_a, idx=index))
         layer.register_forward_hook(functools.partial(extractor._hook_g, idx=index))
-
-
-def _check_options(cls: Any, options: Mapping[str, Any], name: str) -> None:
-    known = {"comparison_idx"} if issubclass(cls, torchcam.methods.FinerCAM) else set()
-    known |= set(inspect.signature(cls.__init__).parameters)
-    known -= {"self", "model", "target_layer", "input_shape", "kwargs", "base_kwargs", "enable_hooks"}
-    if unknown := set(options) - known:
-        allowed = ", ".join(sorted(known | {"reshape_transform", "target_layers", "seed"}))
-        raise ArgumentTypeError(f"{name} has no option {', '.join(sorted(unknown))}; it takes {allowed}")
 
 
 def create_torchcam(

@@ -16,7 +16,7 @@ def estimate_text(estimate: Estimate) -> str:
     workers = "one worker" if estimate.workers == 1 else f"each of {estimate.workers} workers like this one"
     lines += [
         "",
-        f"{estimate.images:,} images in {estimate.parts:,} parts for each method: about {estimate.forwards:,.0f} forwards,",
+        f"{estimate.images:,} images in {estimate.parts:,} parts a method: about {estimate.forwards:,.0f} forwards,",
         f"{duration(estimate.seconds)} for {workers} ({estimate.device}), and {size(estimate.bytes)} of disk.",
         "A few images stand for all: a run's time may well differ by a tenth, and more where max_gap passes images.",
     ]

@@ -1,31 +1,38 @@
 """``maskcorrect evaluate``: what correction does to the predictions over a data set, by one or several methods."""
 
-import json
+import os
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from maskcorrect_plugin.commands.corrector_options import SCORE_CAM, CorrectorOptions
 from maskcorrect_plugin.commands.method_spec import MethodSpec, check_specs
-from maskcorrect_plugin.commands.terminal import Style, echo, plain_warnings, printable
-from maskcorrect_plugin.correction import ProbabilityCorrector
-from maskcorrect_plugin.datasets import ImageDataset, load_dataset, sample
+from maskcorrect_plugin.commands.terminal import Style, echo, plain_warnings
+from maskcorrect_plugin.datasets import ImageDataset, SampledDataset, load_dataset
 from maskcorrect_plugin.errors import ArgumentError
-from maskcorrect_plugin.evaluation.controls import Partners, create_control, is_control
-from maskcorrect_plugin.evaluation.correctable import Correctable
-from maskcorrect_plugin.evaluation.evaluate import Evaluation
-from maskcorrect_plugin.evaluation.manifest import check_unused
-from maskcorrect_plugin.evaluation.run_folder import RunFolder
+from maskcorrect_plugin.evaluation.estimate import measure
+from maskcorrect_plugin.evaluation.job import Evaluation
+from maskcorrect_plugin.evaluation.manifest import check_output
+from maskcorrect_plugin.evaluation.run_folder import SUMMARY, RunFolder
 from maskcorrect_plugin.evaluation.runner import RecordOptions
-from maskcorrect_plugin.evaluation.subset import Subset
+from maskcorrect_plugin.evaluation.subset import PAPER_SUBSET, Subset
 from maskcorrect_plugin.evaluation.worker import Worker
+from maskcorrect_plugin.inference import first_tensor
 from maskcorrect_plugin.models import LoadedModel
 
-from .estimate import estimate_text, measure
-from .evaluation_report import report
+from .correctors import check_methods, make_correctors
+from .estimate_text import estimate_text
+from .run_progress import run_progress
+from .run_report import report, write_summary
+from .run_text import opening_text, share_text, stopped_text
+from .stopping import ending_on_sigterm
 
-MOST_READERS = 8
+PAPER_MODEL = "torchvision:vgg16"
+NO_PATHS = ("demo", "hf", "DEFAULT", "none")
+"""Beginnings of names of data and weights, also where there is a file or folder of that name."""
+READERS_PER_GPU = 8
 """Processes that read images for one GPU, unless told otherwise."""
 
 
@@ -34,7 +41,7 @@ class EvaluateOptions(CorrectorOptions):
     """The arguments of ``maskcorrect evaluate``; the modules `options` and `evaluation_options` say what each means."""
 
     data: str
-    methods: list[str] | None
+    methods: Sequence[str] | None
     output: Path | None
     split: str | None
     image_column: str | None
@@ -64,33 +71,90 @@ def evaluate(options: EvaluateOptions) -> int:
     Raises:
         MaskCorrectError: wrong usage, before the long work.
     """
+    options = with_protocol(options)
     specs = check_specs(options.methods or [SCORE_CAM])
     subset, worker = Subset.parse(options.subset), Worker.of(options.worker)
-    options.check({spec.name: spec.options for spec in specs if not is_control(spec.name)})
+    check_methods(options, specs)
     if options.output is None and not options.dry_run:
-        raise ArgumentError("output must name the folder of the run, such as -o runs/vgg16 (only --dry-run needs none)")
+        raise ArgumentError("output must name the folder of the run, such as -o runs/vgg16; only --dry-run needs none")
     if options.output is not None:
-        check_unused(options.output)
+        check_output(options.output)
     with plain_warnings(Style.of(sys.stderr)):
         evaluation = prepare(options, specs, worker)
         evaluation.probe()
-        if options.dry_run:
+        if options.dry_run or options.output is None:
             echo(estimate_text(measure(evaluation)))
             return 0
-        folder = evaluation.open(Path(str(options.output)))
-        _announce(options, evaluation, folder)
-        try:
-            evaluation.run(folder, show_progress=sys.stderr.isatty() and not options.quiet)
-        except KeyboardInterrupt:
-            echo(_stopped(evaluation, folder), stderr=True)
-            raise
-        return _conclude(options, evaluation, folder, subset)
+        folder = evaluation.open(options.output)
+        already_reported = folder.complete
+        _run(options, evaluation, folder)
+        _conclude(options, evaluation, folder, subset, again=already_reported)
+    return 0
 
 
-def prepare(options: EvaluateOptions, specs: list[MethodSpec], worker: Worker) -> Evaluation:
+def _run(options: EvaluateOptions, evaluation: Evaluation, folder: RunFolder) -> None:
+    """Does what is missing, and says what is there when it is stopped."""
+    if not options.quiet and not options.as_json and evaluation.worker.speaks:
+        echo(opening_text(evaluation, folder))
+    try:
+        with ending_on_sigterm(), run_progress(evaluation, folder, quiet=options.quiet) as progress:
+            if not folder.complete:
+                (folder.path / SUMMARY).unlink(missing_ok=True)  # of a run of which a part has been removed since
+            evaluation.run(folder, progress)
+    except (KeyboardInterrupt, SystemExit):
+        echo(stopped_text(evaluation, folder), stderr=True)
+        raise
+
+
+def _conclude(
+    options: EvaluateOptions, evaluation: Evaluation, folder: RunFolder, subset: Subset, *, again: bool
+) -> None:
+    """Once all parts are there: statistics, written and printed by one worker. Before that: that the share is done.
+
+    Args:
+        options: What was asked for.
+        evaluation: The run.
+        folder: Its folder.
+        subset: The difficult images.
+        again: The run was complete before this command: the first worker tells. Else it is the one that is first to
+            write the summary.
+    """
+    if not folder.complete:
+        if not options.quiet:
+            echo(share_text(evaluation, folder), stderr=options.as_json)
+        return
+    if again and not evaluation.worker.speaks:
+        return
+    text, document = report(folder, subset, paper=options.protocol is not None)
+    if not write_summary(folder, document, keep_existing=not again):
+        return
+    if options.as_json:
+        echo(document)
+    elif not options.quiet:
+        echo(text)
+
+
+def with_protocol(options: EvaluateOptions) -> EvaluateOptions:
+    """The options with what the paper's protocol sets, where nothing else was asked for.
+
+    Raises:
+        ValueError: neither a model nor a protocol that has one.
+    """
+    if not options.model and options.protocol is None:
+        raise ArgumentError("model must be given, such as -m torchvision:resnet50; only --protocol paper has its own")
+    if options.protocol is None:
+        return options
+    return replace(
+        options,
+        model=options.model or PAPER_MODEL,
+        max_gap=PAPER_SUBSET.bound if options.max_gap is None else options.max_gap,
+    )
+
+
+def prepare(options: EvaluateOptions, specs: Sequence[MethodSpec], worker: Worker) -> Evaluation:
     """Loads the model and the data, and makes the correctors."""
     loaded = options.load(worker.local_rank)
-    dataset = load_dataset(
+    dataset: ImageDataset = load_dataset(
         options.data,
         class_names=loaded.class_names,
         split=options.split,
@@ -99,17 +163,32 @@ def prepare(options: EvaluateOptions, specs: list[MethodSpec], worker: Worker) -
         root=options.root,
     )
     if options.limit is not None:
-        dataset = sample(dataset, options.limit, options.seed)
-    correctors = make_correctors(options, specs, loaded, dataset)
-    engine = next(iter(correctors.values())).engine
-    on_gpu = next(loaded.model.parameters()).device.type == "cuda"
-    readers = (MOST_READERS if on_gpu else 0) if options.num_workers is None else options.num_workers
+        dataset = SampledDataset(dataset, options.limit, options.seed)
     return Evaluation(
-        correctors,
+        make_correctors(options, specs, loaded, dataset, options.seed),
         dataset,
         loaded,
         RecordOptions(options.images_per_part, options.distributions, options.keep_maps, options.thumbnails),
         worker,
-        readers,
-        {"arguments": sys.argv[1:], "protocol": options.protocol, "workers": worker.size},
+        _default_readers(loaded, worker) if options.num_workers is None else options.num_workers,
+        {"arguments": sys.argv[1:], "options": plain_options(options)},
     )
+
+
+def _default_readers(loaded: LoadedModel, worker: Worker) -> int:
+    """Processes that read images: none beside a model on the CPU, which needs it all, else this worker's share."""
+    tensor = first_tensor(loaded.model)
+    if tensor is None or tensor.device.type == "cpu":
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(READERS_PER_GPU, cores // worker.local_size))
+
+
+def plain_options(options: EvaluateOptions) -> dict[str, Any]:
+    """The options as plain values that mean the same in any folder: `sweep` makes model and data of them again."""
+    values = {name: str(value.resolve()) if isinstance(value, Path) else value for name, value in vars(options).items()}
+    for name in ("data", "weights"):
+        path = Path(str(values[name])).expanduser()
+        if path.exists() and str(values[name]).partition(":")[0] not in NO_PATHS:
+            values[name] = str(path.resolve())
+    return values

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from .options import MODEL_HELP
+
 
 class DistributionsName(StrEnum):
     """How whole distributions are kept."""
@@ -27,6 +29,16 @@ Data = Annotated[
         metavar="DATA",
         help="A folder of class folders, a folder in ImageNet's layout (with val/), a manifest (.csv, .parquet), "
         "hf:ORG/NAME, hf:./FOLDER, or demo[:N], the scenes that come with this package. docs/data-sets.md tells more.",
+        show_default=False,
+    ),
+]
+ModelOfRun = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="SPEC",
+        help=f"{MODEL_HELP} [default: torchvision:vgg16 with --protocol paper, else it must be given]",
         show_default=False,
     ),
 ]

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +57,7 @@ def _value(text: str) -> Any:
         return text
 
 
-def check_specs(texts: list[str]) -> list[MethodSpec]:
+def check_specs(texts: Sequence[str]) -> list[MethodSpec]:
     """All methods of a command, each once.
 
     Raises:

@@ -1,4 +1,4 @@
-"""``maskcorrect methods``: every attribution method, what it costs, and how to get it."""
+"""``maskcorrect methods``: every attribution method and control, what it costs, and how to get it."""
 
 import fnmatch
 import textwrap
@@ -7,13 +7,16 @@ from typing import Any
 
 from maskcorrect_plugin.commands.terminal import Style
 from maskcorrect_plugin.errors import UnknownMethodError
+from maskcorrect_plugin.evaluation.controls import CONTROLS
 from maskcorrect_plugin.registry import describe_methods, get_backend, is_installed, split_name
 
 TITLES = {"name": "name", "class_aware": "class-aware", "forwards": "forwards", "backwards": "backwards"}
 LEGEND = (
-    "Costs are per image: K candidates, C live channels of the target layer. The forward that finds the candidates and "
-    "the K that ask again come on top."
+    "Costs are per image, with default options: K candidates, C channels of the target layer (native Score-CAM skips "
+    "constant ones), W windows. The forward that finds the candidates and the K that ask again come on top."
 )
+CONTROL = "control"
+AWARE = {True: "yes", False: "no", None: ""}
 ROOM = 40
 """Columns that a method's description needs to stand beside it."""
 
@@ -35,9 +38,19 @@ def method_rows(pattern: str = "*") -> list[dict[str, Any]]:
         row = {"name": name, "backend": backend.name, "installed": is_installed(backend), "install": backend.install}
         costs = {"class_aware": info.class_aware, "forwards": info.forwards, "backwards": info.backwards}
         rows.append({**row, **costs, "summary": info.summary})
+    rows += [row for row in control_rows() if fnmatch.fnmatch(row["name"].lower(), pattern.lower())]
     if not rows:
         raise UnknownMethodError(f"no method matches {pattern!r}; 'maskcorrect methods' without a pattern lists all")
     return rows
+
+
+def control_rows() -> list[dict[str, Any]]:
+    """The controls of ``maskcorrect evaluate`` in the same form."""
+    common = {"backend": CONTROL, "installed": True, "install": None, "class_aware": None, "backwards": ""}
+    return [
+        {**common, "name": control.name, "forwards": control.forwards, "summary": control.summary}
+        for control in CONTROLS.values()
+    ]
 
 
 def methods_text(rows: Sequence[Mapping[str, Any]], width: int, style: Style) -> str:
@@ -48,7 +61,7 @@ def methods_text(rows: Sequence[Mapping[str, Any]], width: int, style: Style) ->
         width: Columns. What a method computes stands in a column of its own where there is room, else below it.
         style: Colours.
     """
-    shown = [{**row, "class_aware": "yes" if row["class_aware"] else "no"} for row in rows]
+    shown = [{**row, "class_aware": AWARE[row["class_aware"]]} for row in rows]
     widths = {key: max(len(title), *(len(row[key]) for row in shown)) for key, title in TITLES.items()}
     indent = sum(widths.values()) + 2 * len(widths) + 2
     column = indent if width - indent >= ROOM else None
@@ -72,6 +85,8 @@ def _line(row: Mapping[str, Any], widths: Mapping[str, int]) -> str:
 
 
 def _backend_line(row: Mapping[str, Any], style: Style) -> str:
+    if row["backend"] == CONTROL:
+        return f"{style(CONTROL, 'bold')}: for 'evaluate' alone; all forwards of an image, A its method's"
     if row["installed"]:
         return f"{style(row['backend'], 'bold')}: {style('installed', 'green')}"
     return f"{style(row['backend'], 'bold')}: {style('not installed', 'yellow')}; {row['install']}"

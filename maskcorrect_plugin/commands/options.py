@@ -65,18 +65,12 @@ Images = Annotated[
     list[Path],
     typer.Argument(metavar="IMAGE", help="Image files, or folders: all images in and below them.", show_default=False),
 ]
-Model = Annotated[
-    str,
-    typer.Option(
-        "--model",
-        "-m",
-        metavar="SPEC",
-        help="torchvision:NAME, timm:NAME, hf:ORG/NAME, hf:./FOLDER, package.module:factory (your own function without "
-        "arguments that returns the model, or model, transform and class names; the current folder is importable), or "
-        "demo, the small network that comes with this package.",
-        show_default=False,
-    ),
-]
+MODEL_HELP = (
+    "torchvision:NAME, timm:NAME, hf:ORG/NAME, hf:./FOLDER, package.module:factory (your own function without "
+    "arguments that returns the model, or model, transform and class names; the current folder is importable), or "
+    "demo, the small network that comes with this package."
+)
+Model = Annotated[str, typer.Option("--model", "-m", metavar="SPEC", help=MODEL_HELP, show_default=False)]
 Weights = Annotated[
     str,
     typer.Option(

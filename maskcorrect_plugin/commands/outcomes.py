@@ -9,12 +9,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from maskcorrect_plugin.correction import CorrectionResult, ProbabilityCorrector
-from maskcorrect_plugin.evaluation.correctable import correct_each
+from maskcorrect_plugin.evaluation.correctable import correct_each, group_size
 from maskcorrect_plugin.images import load_batch
 from maskcorrect_plugin.inference import first_tensor
-
-MAPS_PER_GROUP = 160
-"""Maps at input resolution that a group may keep, for its figures: 32 images of 5 candidates, 1 of 160."""
 
 USUAL_SIZE = (224, 224)
 """Pixels of an image, before any is read: what a batch holds depends on it."""
@@ -37,15 +34,6 @@ class ImageOutcome:
     result: CorrectionResult | None = None
     row: int = 0
     inputs: Tensor | None = None
-
-
-def group_size(corrector: ProbabilityCorrector) -> int:
-    """Images that are handled together: a batch of usual size, as long as their maps stay within `MAPS_PER_GROUP`.
-
-    It depends on the settings and the device alone, never on timing, so that the same run packs the same batches.
-    """
-    usual = torch.empty(0, *USUAL_SIZE, device=model_device(corrector.model))
-    return max(1, min(corrector.engine.batch_size(usual), MAPS_PER_GROUP // corrector.top_k))
 
 
 def model_device(model: nn.Module) -> torch.device:
@@ -78,7 +66,7 @@ def correct_files(
         MaskCorrectError: from `corrector.probe`, before any image is corrected.
         RuntimeError: an error of torch that hits every image of a group: then it is not the images.
     """
-    size = group_size(corrector)
+    size = group_size(corrector, torch.empty(0, *USUAL_SIZE))
     checked = False
     for start in range(0, len(paths), size):
         files = paths[start : start + size]

@@ -15,6 +15,8 @@ from typing import Any, TextIO
 
 import typer
 
+from maskcorrect_plugin.printable import printable as printable
+
 NARROWEST, WIDEST = 40, 120
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 GONE = "-"
@@ -54,13 +56,6 @@ def tolerant(stream: TextIO) -> None:
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="replace")
-
-
-def printable(text: str) -> str:
-    """The text on one line and without control characters, which in a file's or a class's name could steer it."""
-    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    text = text.replace("\r\n", " ").translate({ord(sign): " " for sign in "\n\r\t"})
-    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(sign) == "Cc" else sign for sign in text)
 
 
 def columns(text: str) -> int:

@@ -49,18 +49,12 @@ class FolderDataset(FileDataset):
             raise ArgumentError(f"source: there is no image in {str(top)!r} or below it")
         labels: list[int | None] = [None] * len(files)
         if names:
-            self._check_no_splits(folders, classes)
+            if split is None:
+                _check_no_splits(source, folders, classes)
             matched = match_labels(folders, classes, Wording())
             self.class_names, self.labels_by = matched.class_names, matched.rule
             labels = [matched.indices[name.partition("/")[0]] for name in names]
         super().__init__(source, root, ["/".join((*prefix, name)) for name in names or files], labels)
-
-    def _check_no_splits(self, folders: list[str], classes: ModelClasses) -> None:
-        known = classes.outputs(str)
-        if self.split is None and all(name.lower() in SPLIT_NAMES and name not in known for name in folders):
-            raise ArgumentError(
-                f"split: {self.source!r} holds parts of a data set, not classes; choose one of {some(folders, count=9)}"
-            )
 
     def describe(self) -> dict[str, Any]:
         """Adds ``split``."""
@@ -79,6 +73,13 @@ def list_folder(folder: Path) -> tuple[list[str], list[str]]:
             elif Path(entry.name).suffix.lower() in SUFFIXES:
                 files.append(entry.name)
     return sorted(folders), sorted(files)
+
+
+def _check_no_splits(source: str, folders: list[str], classes: ModelClasses) -> None:
+    if all(name.lower() in SPLIT_NAMES for name in folders) and not set(folders) <= set(classes.names or ()):
+        raise ArgumentError(
+            f"split: {source!r} holds parts of a data set, not classes; choose one of {some(folders, count=9)}"
+        )
 
 
 def _in_class(top: Path, folder: str) -> list[str]:

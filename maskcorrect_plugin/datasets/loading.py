@@ -102,6 +102,11 @@ def _started(loader: "DataLoader[Any]") -> Iterator[Any]:
         ) from error
 
 
+def is_worker_death(error: BaseException) -> bool:
+    """Whether an error is torch's report that a process that loads images died."""
+    return isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker (pid")
+
+
 @contextmanager
 def worker_deaths() -> Iterator[None]:
     """Turns the death of a worker into a `LoadingError`.
@@ -112,7 +117,7 @@ def worker_deaths() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker (pid"):
+        if not is_worker_death(error):
             raise
         raise LoadingError(
             f"a process that loads images died: {' '.join(str(error).split())} If it was killed for memory, use fewer "

@@ -70,9 +70,8 @@ def load_dataset(
     kind = _kind(text, split, named=isinstance(source, str))
     for name in options:
         if name not in OPTIONS[kind]:
-            raise ArgumentError(
-                f"{name} means nothing to a data set of kind {kind!r} ({text!r}), got {options[name]!r}"
-            )
+            allowed = ", ".join(OPTIONS[kind])
+            raise ArgumentError(f"{name} is no option for {text!r} (kind {kind!r}), which has {allowed}")
     dataset: ImageDataset = _class_of(kind)(text, classes, **options)
     return dataset
 

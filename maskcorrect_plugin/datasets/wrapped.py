@@ -116,7 +116,9 @@ def _check_map_style(dataset: Any) -> None:
 
 
 def _split(item: Any) -> tuple[Any, Any]:
-    return (item[0], item[1]) if isinstance(item, tuple | list) and len(item) > 1 else (item, None)
+    if not isinstance(item, tuple | list) or not item:
+        return item, None
+    return item[0], item[1] if len(item) > 1 else None
 
 
 def _known_labels(dataset: Any) -> Sequence[Any] | None:
@@ -126,8 +128,9 @@ def _known_labels(dataset: Any) -> Sequence[Any] | None:
         return None if labels is None else [labels[index] for index in dataset.indices]
     if isinstance(dataset, TensorDataset):
         return dataset.tensors[1].tolist() if len(dataset.tensors) > 1 else None
-    if getattr(dataset, "target_transform", None) is not None:
+    # Elsewhere attributes of these names may be anything.
+    of_torchvision = any(base.__module__.startswith("torchvision.datasets") for base in type(dataset).__mro__)
+    if not of_torchvision or getattr(dataset, "target_transform", None) is not None:
         return None
-    return next(
-        (labels for name in ("targets", "labels") if (labels := getattr(dataset, name, None)) is not None), None
-    )
+    labels = getattr(dataset, "targets", None)
+    return getattr(dataset, "labels", None) if labels is None else labels

@@ -14,14 +14,14 @@ from maskcorrect_plugin.checks import check_int
 from maskcorrect_plugin.commands.outputs import OutputFolder
 from maskcorrect_plugin.commands.result_json import run_header
 from maskcorrect_plugin.correction import CorrectionResult, ProbabilityCorrector
+from maskcorrect_plugin.evaluation.paper import BOUND as MAX_GAP
 from maskcorrect_plugin.evaluation.statistics import PairedOutcome
+from maskcorrect_plugin.evaluation.text import p_text, verdict
 from maskcorrect_plugin.models import LoadedModel, load_model
 
 from .scenes import CLASS_NAMES, SceneDataset
 
 IMAGES_PER_BATCH = 32
-MAX_GAP = 0.5
-"""The paper's bound: it evaluates on images with p1 - p5 below it."""
 CASES = 3
 """Figures of each kind: fixed, and broken."""
 
@@ -109,26 +109,6 @@ def report(outcome: DemoOutcome) -> Iterator[str]:
     yield verdict(outcome.everything)
     seconds = outcome.seconds
     yield f"{len(outcome.labels)} images in {seconds:.1f} s, {len(outcome.labels) / seconds:.1f} images a second."
-
-
-def verdict(table: PairedOutcome, level: float = 0.05) -> str:
-    """The table in words."""
-    fixed, broken, p_value = table.fixed, table.broken, p_text(table.mcnemar_p, equals=True)
-    if fixed == broken:
-        return f"Correction fixed as many answers as it broke ({fixed}): no net effect."
-    direction = "more" if fixed > broken else "fewer"
-    chance = "would rarely make" if table.mcnemar_p < level else "could well make"
-    return (
-        f"Correction fixed {direction} answers than it broke ({fixed} against {broken}): a difference that chance "
-        f"alone {chance} (p {p_value})."
-    )
-
-
-def p_text(p_value: float, *, equals: bool = False) -> str:
-    """A p-value to three places, ``<0.001`` below them; with `equals` as the rest of a sentence, ``= 0.021``."""
-    if p_value < 0.001:
-        return "< 0.001" if equals else "<0.001"
-    return f"= {p_value:.3f}" if equals else f"{p_value:.3f}"
 
 
 def instructive_cases(outcome: DemoOutcome, limit: int = CASES) -> list[tuple[str, int]]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maskcorrect_plugin.datasets import iterate_groups
+from maskcorrect_plugin.inference import first_tensor
 
-from .evaluate import Evaluation
+from .job import Evaluation
 from .run_folder import RunFolder
 from .runner import PartRunner
 
@@ -27,7 +28,8 @@ class MethodEstimate:
         failed: Of them, could not be done.
         seconds_per_image: Reading and records included.
         forwards_per_image: Mean.
-        bytes_per_image: On disk, all files of the run.
+        bytes_per_image: On disk, in all files of the run.
+        bytes_per_part: What a part's files take with no image in them.
     """
 
     method: str
@@ -36,6 +38,7 @@ class MethodEstimate:
     seconds_per_image: float
     forwards_per_image: float
     bytes_per_image: float
+    bytes_per_part: float
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Estimate:
     @property
     def bytes(self) -> float:
         """On disk."""
-        return self.images * sum(method.bytes_per_image for method in self.methods)
+        return sum(self.images * method.bytes_per_image + self.parts * method.bytes_per_part for method in self.methods)
 
 
 def measure(evaluation: Evaluation, budget: float = BUDGET) -> Estimate:
@@ -81,41 +84,51 @@ def measure(evaluation: Evaluation, budget: float = BUDGET) -> Estimate:
     """
     manifest = evaluation.manifest()
     order = random.Random(0).sample(range(manifest.num_images), min(manifest.num_images, manifest.images_per_part))
-    methods = []
     with tempfile.TemporaryDirectory() as path:
-        runner = PartRunner(
-            RunFolder(Path(path), manifest),
-            evaluation.dataset,
-            evaluation.options,
-            evaluation.loaded.mean,
-            evaluation.loaded.std,
-        )
-        for method in evaluation.correctors:
-            _run_once(evaluation, runner, method, order[:1])  # what happens once only: imports, compilation
-            count, seconds = 1, 0.0
-            while True:
-                seconds = _run_once(evaluation, runner, method, order[:count])
-                if count == len(order) or 3 * seconds > budget:
-                    break
-                count = min(2 * count, len(order))
-            methods.append(_estimate(runner, method, count, seconds))
-    device = str(next(iter(evaluation.loaded.model.parameters())).device)
-    return Estimate(manifest.num_images, manifest.num_parts, evaluation.worker.size, device, tuple(methods))
+        runner = PartRunner(RunFolder(Path(path), manifest), evaluation.dataset, evaluation.loaded, evaluation.options)
+        methods = tuple(_measure_method(evaluation, runner, method, order, budget) for method in evaluation.correctors)
+    tensor = first_tensor(evaluation.loaded.model)
+    device = "cpu" if tensor is None else str(tensor.device)
+    return Estimate(manifest.num_images, manifest.num_parts, evaluation.worker.size, device, methods)
+
+
+def _measure_method(
+    evaluation: Evaluation, runner: PartRunner, method: str, order: Sequence[int], budget: float
+) -> MethodEstimate:
+    _run_once(evaluation, runner, method, [])
+    empty = _bytes_written(runner)
+    _run_once(evaluation, runner, method, order[:1])  # what happens once only: imports, compilation
+    count = 1
+    while True:
+        seconds = _run_once(evaluation, runner, method, order[:count])
+        if count == len(order) or 3 * seconds > budget:
+            break
+        count = min(2 * count, len(order))
+    records = runner.folder.records(method, ["forwards", "failure"])
+    forwards = records["forwards"].dropna()
+    return MethodEstimate(
+        method=method,
+        images=count,
+        failed=count - len(forwards),
+        seconds_per_image=seconds / count,
+        forwards_per_image=float(forwards.mean()) if len(forwards) else 0.0,
+        bytes_per_image=max(0, _bytes_written(runner) - empty) / count,
+        bytes_per_part=empty,
+    )
 
 
 def _run_once(evaluation: Evaluation, runner: PartRunner, method: str, indices: Sequence[int]) -> float:
+    """Seconds for some images as one part."""
     started = time.perf_counter()
     (group,) = iterate_groups(evaluation.dataset, evaluation.loaded.transform, [list(indices)])
     runner.run(method, evaluation.correctors[method], 0, group)
     return time.perf_counter() - started
 
 
-def _estimate(runner: PartRunner, method: str, count: int, seconds: float) -> MethodEstimate:
-    folder = runner.folder
-    records = folder.records(method, ["forwards", "failure"])
-    done = records["forwards"].dropna()
-    size = sum(file.stat().st_size for file in folder.path.rglob("*.parquet"))
-    for file in folder.path.rglob("*.parquet"):
+def _bytes_written(runner: PartRunner) -> int:
+    """Size of all files, which are removed."""
+    files = list(runner.folder.path.rglob("*.parquet"))
+    size = sum(file.stat().st_size for file in files)
+    for file in files:
         file.unlink()
-    forwards = float(done.mean()) if len(done) else 0.0
-    return MethodEstimate(method, count, count - len(done), seconds / count, forwards, size / count)
+    return size

@@ -2,18 +2,18 @@
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from maskcorrect_plugin.errors import RunError
+from maskcorrect_plugin.errors import ArgumentError, RunError
 
-from .records.parts import write_atomically
+from .atomic import check_writable, write_atomically
 
 FORMAT = "maskcorrect_plugin.evaluation/1"
 """First entry of the document: whose it is, and in which version of its layout."""
@@ -73,12 +73,12 @@ class Manifest:
         Raises:
             RunError: the folder holds another run, or something else.
         """
+        check_output(folder)
         path = folder / NAME
         if not path.exists():
-            check_unused(folder)
             document = {"format": FORMAT, "identity": self.identity, "about": self.about}
             text = json.dumps({**document, "class_names": self.class_names}, indent=1, allow_nan=False)
-            _create_exclusively(path, text.encode())
+            write_atomically(path, lambda file: file.write(text.encode()), keep_existing=True)
         existing = Manifest.read(folder)
         different = list(differences(existing.identity, json.loads(json.dumps(self.identity))))
         if different:
@@ -106,31 +106,16 @@ class Manifest:
         return manifest
 
 
-def check_unused(folder: Path) -> None:
-    """Raises RunError unless the folder can become a run: missing or empty, temporary files of workers apart."""
-    if folder.exists() and not folder.is_dir():
-        raise RunError(f"output must be a folder, but {folder!s} is not one")
-    names = [file.name for file in folder.iterdir()] if folder.exists() else []
+def check_output(folder: Path) -> None:
+    """Raises RunError unless the folder is a run or can become one, missing or empty, and can be written to."""
+    check_writable(folder)
+    # Hidden files do not count: a run that was killed before its run.json was whole leaves a temporary one.
+    names = [file.name for file in folder.iterdir()] if folder.is_dir() else []
     contents = sorted(name for name in names if not name.startswith("."))
     if contents and not (folder / NAME).exists():
         raise RunError(
             f"output folder {folder!s} is not empty (it holds {contents[0]!r}, for one) and is no run; choose another"
         )
-
-
-def _create_exclusively(path: Path, content: bytes) -> None:
-    """Creates a file whole; one that another worker has just created stays."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        write_atomically(draft, lambda file: file.write(content))
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        except OSError:  # a file system without links: the last one to rename wins, and all write the same
-            draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -161,16 +146,40 @@ def _short(value: Any) -> str:
 def model_fingerprint(model: nn.Module) -> str:
     """SHA-256 over the names and values of a model's parameters and buffers, in hexadecimal."""
     digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
-        values = tensor.detach().cpu().contiguous()
+    for name, value in model.state_dict().items():
+        if not isinstance(value, Tensor):  # what modules add to their state, quantised ones for example
+            digest.update(f"{name} {stable_text(value)}".encode())
+            continue
+        values = value.detach().cpu().contiguous()
         digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
-        if values.numel():
-            import torch
-
-            digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
-def transform_text(transform: Any) -> str:
-    """What a transform says of itself, without addresses in memory, which are others in every process."""
-    return re.sub(r" at 0x[0-9a-f]+", "", " ".join(repr(transform).split()))
+def stable_text(value: Any) -> str:
+    """What an object says of itself, without addresses in memory, which are others in every process.
+
+    Example:
+        >>> stable_text(len), stable_text(object())
+        ('<built-in function len>', '<object object>')
+    """
+    return re.sub(r" at 0x[0-9a-f]+", "", " ".join(repr(value).split()))
+
+
+def plain_settings(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a method as JSON values; what JSON does not know is put down as its `stable_text`.
+
+    Args:
+        name: Of the method, for errors.
+        settings: Its settings.
+
+    Raises:
+        ValueError: keys that are no names, or numbers that are not finite.
+    """
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(dict(settings), default=stable_text, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(
+            f"settings of {name!r} must be plain values with names: {error}; got {settings!r}"
+        ) from error
+    return plain

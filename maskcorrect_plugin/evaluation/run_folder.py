@@ -9,6 +9,8 @@ RUN/summary.json                             the statistics, once all parts are 
 ```
 """
 
+import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +29,21 @@ RECORDS, MAPS, THUMBNAILS = "records", "maps", "thumbnails"
 SUMMARY = "summary.json"
 
 
+LONGEST_NAME = 100
+"""Signs in the name of a folder; longer ones are cut and get a digest. File systems take 255 bytes."""
+
+
 def folder_name(method: str) -> str:
-    """A method's name as the name of a folder: ``"library.Class"``."""
-    return method.replace(":", ".").replace("/", "_")
+    """A method's name as the name of a folder, without signs that shells, globs or file systems take for their own.
+
+    Example:
+        >>> folder_name("captum:LayerGradCam"), folder_name("ScoreCAM[preset=grad_cam]")
+        ('captum.LayerGradCam', 'ScoreCAM-preset-grad_cam')
+    """
+    name = re.sub(r"[^a-zA-Z0-9_.]+", "-", method.replace(":", ".")).strip("-.") or "method"
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[:LONGEST_NAME]}-{hashlib.sha256(method.encode()).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True)
@@ -72,6 +86,11 @@ class RunFolder:
         """Whether a part is done."""
         return self.part_file(RECORDS, method, part).exists()
 
+    def keeps(self, kind: str, method: str) -> bool:
+        """Whether the run has ``"maps"`` or ``"thumbnails"`` of every part of a method that is done."""
+        done = self.done(method)
+        return bool(done) and all(self.part_file(kind, method, part).exists() for part in done)
+
     def done(self, method: str) -> list[int]:
         """Parts of a method that are done, in order; the folder is read once."""
         folder = self.part_file(RECORDS, method, 0).parent
@@ -101,9 +120,10 @@ class RunFolder:
 
     def _read(self, kind: str, method: str, columns: Sequence[str] | None) -> "pd.DataFrame":
         check_choice("method", method, self.methods)
+        kept = self.manifest.identity["records"]
+        if not {MAPS: kept["keep_maps"], THUMBNAILS: kept["thumbnails"]}.get(kind, True):
+            raise RunError(f"{self.path!s} keeps no {kind}")
         files = [self.part_file(kind, method, part) for part in self.done(method)]
-        missing = [file for file in files if not file.exists()]
-        if not files or missing:
-            reason = "no part is done yet" if not files else f"the run keeps no {kind}"
-            raise RunError(f"{self.path!s} has no {kind} of {method!r}: {reason}")
+        if not files:
+            raise RunError(f"{self.path!s} has no {kind} of {method!r}: no part is done yet")
         return read_tables(files, columns)

@@ -3,25 +3,27 @@
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
 
 from maskcorrect_plugin.checks import check_choice, check_int
 from maskcorrect_plugin.datasets import ImageDataset, LoadedGroup
-from maskcorrect_plugin.functional import spatial_size
-from maskcorrect_plugin.normalization import denormalize, known_or_spread
+from maskcorrect_plugin.errors import RunError, reason
+from maskcorrect_plugin.models import LoadedModel
 
-from .correctable import Answer, Correctable, correct_each
+from .correctable import Answer, Correctable, correct_each, group_size, is_of_the_machine
+from .examples import works_elsewhere
+from .pictures import PictureSelection
 from .records.columns import DISTRIBUTIONS, records_schema
 from .records.maps import maps_schema, pack_maps
 from .records.parts import write_table
 from .records.rows import rows_of
-from .records.thumbnails import kind_of, pack_thumbnail, quota, thumbnails_schema
+from .records.thumbnails import quota, thumbnails_schema
 from .run_folder import MAPS, RECORDS, THUMBNAILS, RunFolder
 
-MAPS_PER_GROUP = 160
-"""Maps that a group of images may hold at a time: 32 images of 5 candidates, 1 of 160."""
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -54,73 +56,87 @@ class Progress(Protocol):
         """So many more (image, method) pairs are done."""
 
 
+@dataclass(frozen=True)
 class PartRunner:
     """Does one part of one method.
 
-    Args:
+    Attributes:
         folder: Where parts go.
         dataset: Gives ids and labels.
+        loaded: Gives the normalisation, for pictures, and the transform.
         options: What is kept.
-        mean: Of the normalisation, for thumbnails; None where it is not known.
-        std: Likewise.
     """
 
-    def __init__(
-        self,
-        folder: RunFolder,
-        dataset: ImageDataset,
-        options: RecordOptions,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
-    ) -> None:
-        self.folder = folder
-        self.dataset = dataset
-        self.options = options
-        self.mean, self.std = mean, std
+    folder: RunFolder
+    dataset: ImageDataset
+    loaded: LoadedModel
+    options: RecordOptions
 
-    def run(self, method: str, corrector: Correctable, part: int, group: LoadedGroup) -> None:
+    def run(
+        self,
+        method: str,
+        corrector: Correctable,
+        part: int,
+        group: LoadedGroup,
+        advance: Callable[[int], Any] = lambda count: None,
+    ) -> None:
         """Corrects the images of a part and writes it; the records come last, so that they mean that all is there.
+
+        Args:
+            method: Name of the method.
+            corrector: What corrects.
+            part: Its number.
+            group: Its images.
+            advance: Called with how many more images are done.
 
         Raises:
             RunError: the part cannot be written.
-            RuntimeError: an error of torch that hits every image.
+            Exception: of the corrector; see `_answers`.
         """
-        entries = [self.dataset.record(index) for index in group.indices]
-        rows: list[dict[str, Any]] = [
-            {"index": index, "id": entry.id, "label": entry.label}
-            for index, entry in zip(group.indices, entries, strict=True)
-        ]
-        for position, reason in group.failures.items():
-            rows[position]["failure"] = reason
+        rows = self._rows(group)
         maps: list[dict[str, Any]] = []
-        thumbnails: list[tuple[float, dict[str, Any]]] = []
-        for chosen in _slices(len(group.kept), MAPS_PER_GROUP // max(1, getattr(corrector, "num_views", 5))):
-            kept = group.kept[chosen]
-            some = [rows[position] for position in kept]
-            answers = self._correct(corrector, group.inputs[chosen], some)
-            for row, answer, image in zip(some, answers, group.inputs[chosen], strict=True):
+        limit = quota(part, self.folder.manifest.num_parts, self.options.thumbnails)
+        pictures = PictureSelection(corrector, limit, self.loaded.mean, self.loaded.std)
+        advance(len(group.failures))
+        size = group_size(corrector, group.inputs)
+        for start in range(0, len(group.kept), size):
+            inputs = group.inputs[start : start + size]
+            some = [rows[position] for position in group.kept[start : start + size]]
+            answers = self._correct(corrector, inputs, some, group, with_maps=self.options.keep_maps or limit > 0)
+            for row, answer, image in zip(some, answers, inputs, strict=True):
                 if answer.result is not None:
                     maps += self._kept_maps(row, answer)
-                    thumbnails += self._thumbnails(row, answer, image, corrector)
-        note = {"maskcorrect_method": method, "maskcorrect_part": str(part)}
+                    pictures.offer(row, answer, image)
+            advance(len(some))
         if self.options.keep_maps:
-            write_table(self.folder.part_file(MAPS, method, part), maps, maps_schema(), note)
+            self._write(MAPS, method, part, maps, maps_schema())
         if self.options.thumbnails:
-            limit = quota(part, self.folder.manifest.num_parts, self.options.thumbnails)
-            best = [row for _, row in sorted(thumbnails, key=lambda pair: -pair[0])[:limit]]
-            write_table(self.folder.part_file(THUMBNAILS, method, part), best, thumbnails_schema(), note)
-        write_table(
-            self.folder.part_file(RECORDS, method, part), rows, records_schema(self.options.distributions), note
-        )
+            self._write(THUMBNAILS, method, part, pictures.rows(), thumbnails_schema())
+        self._write(RECORDS, method, part, rows, records_schema(self.options.distributions))
 
-    def _correct(self, corrector: Correctable, inputs: Tensor, rows: Sequence[dict[str, Any]]) -> list[Answer]:
+    def _rows(self, group: LoadedGroup) -> list[dict[str, Any]]:
+        """The rows of a part before anything is corrected."""
+        entries = [self.dataset.record(index) for index in group.indices]
+        return [
+            {"index": index, "id": entry.id, "label": entry.label, "failure": group.failures.get(position)}
+            for position, (index, entry) in enumerate(zip(group.indices, entries, strict=True))
+        ]
+
+    def _correct(
+        self,
+        corrector: Correctable,
+        inputs: Tensor,
+        rows: Sequence[dict[str, Any]],
+        group: LoadedGroup,
+        *,
+        with_maps: bool,
+    ) -> list[Answer]:
         """Corrects some images and fills in their rows."""
         keep = set() if self.options.distributions == "top" else {"masked_probs"}
-        if self.options.keep_maps or self.options.thumbnails:
+        if with_maps:
             keep.add("coarse_maps")
-        labels, ids = [row["label"] for row in rows], [row["id"] for row in rows]
         started = time.perf_counter()
-        answers = correct_each(corrector, inputs, labels, ids, keep)
+        answers = self._answers(corrector, inputs, rows, group, keep)
         seconds = (time.perf_counter() - started) / len(rows)
         values: list[dict[str, Any]] = []
         for index, (row, answer) in enumerate(zip(rows, answers, strict=True)):
@@ -128,9 +144,32 @@ class PartRunner:
                 row["failure"] = answer.failure
                 continue
             if answer.row == 0:  # the rows of one result follow one another
-                values = rows_of(answer.result, labels[index : index + len(answer.result)], self.options.distributions)
+                labels = [each["label"] for each in rows[index : index + len(answer.result)]]
+                values = rows_of(answer.result, labels, self.options.distributions)
             row.update(values[answer.row], seconds=seconds)
         return answers
+
+    def _answers(
+        self,
+        corrector: Correctable,
+        inputs: Tensor,
+        rows: Sequence[Mapping[str, Any]],
+        group: LoadedGroup,
+        keep: set[str],
+    ) -> list[Answer]:
+        """What becomes of some images.
+
+        Raises:
+            Exception: the corrector fails on all of these images, and on others of the data set as well.
+        """
+        try:
+            return correct_each(corrector, inputs, [row["label"] for row in rows], [row["id"] for row in rows], keep)
+        except Exception as error:
+            if is_of_the_machine(error) or not works_elsewhere(
+                corrector, self.dataset, self.loaded.transform, group.indices
+            ):
+                raise
+            return [Answer(failure=reason(error))] * len(rows)
 
     def _kept_maps(self, row: Mapping[str, Any], answer: Answer) -> list[dict[str, Any]]:
         result = answer.result
@@ -138,35 +177,19 @@ class PartRunner:
             return []
         return [{"index": row["index"], "id": row["id"], **pack_maps(result.coarse_maps[answer.row])}]
 
-    def _thumbnails(
-        self, row: Mapping[str, Any], answer: Answer, image: Tensor, corrector: Correctable
-    ) -> list[tuple[float, dict[str, Any]]]:
-        """The picture of a changed image and its importance: fixed and broken first, then by how far truth moved."""
-        known = row["label"] is not None
-        right = (row["label_rank_before"] == 1, row["label_rank_after"] == 1) if known else (None, None)
-        kind = kind_of(row["changed"], *right)
-        if not self.options.thumbnails or kind is None or answer.result is None:
-            return []
-        moved = abs(row["label_prob_after"] - row["label_prob_before"]) if known else 0.0
-        coarse = answer.result.coarse_maps
-        maps = None
-        if coarse is not None and (method := getattr(corrector, "method", None)) is not None:
-            maps = method.render(coarse[answer.row : answer.row + 1], spatial_size(image))[0]
-        picture = denormalize(image, *known_or_spread(image, self.mean, self.std))
-        entry = {"index": row["index"], "id": row["id"], "kind": kind, **pack_thumbnail(picture, maps)}
-        return [(moved + (kind != "changed"), entry)]
-
-
-def _slices(count: int, size: int) -> Iterable[slice]:
-    return (slice(start, start + max(1, size)) for start in range(0, count, max(1, size)))
+    def _write(self, kind: str, method: str, part: int, rows: Sequence[Mapping[str, Any]], schema: "pa.Schema") -> None:
+        note = {"maskcorrect_method": method, "maskcorrect_part": str(part)}
+        try:
+            write_table(self.folder.part_file(kind, method, part), rows, schema, note)
+        except RunError as error:
+            raise RunError(f"{error}. All finished parts are intact; the same command goes on from there") from error
 
 
 def run_parts(
     runner: PartRunner,
     correctors: Mapping[str, Correctable],
     groups: Iterable[tuple[int, LoadedGroup]],
-    progress: Progress | None = None,
-    announce: Callable[[int], None] = lambda part: None,
+    progress: Progress,
 ) -> None:
     """Does all methods of each part that are not done yet.
 
@@ -174,13 +197,9 @@ def run_parts(
         runner: Does one.
         correctors: By the names of the methods.
         groups: Parts with their images, read in the background where the loader does so.
-        progress: Told after each method of a part.
-        announce: Called with each part before it is begun.
+        progress: Told of the images that are done.
     """
     for part, group in groups:
-        announce(part)
         for method, corrector in correctors.items():
             if not runner.folder.has(method, part):
-                runner.run(method, corrector, part, group)
-                if progress is not None:
-                    progress.update(len(group.indices))
+                runner.run(method, corrector, part, group, progress.update)

@@ -1,10 +1,17 @@
 """The 2 x 2 table of answers before and after correction, and whether it is more than chance."""
 
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from maskcorrect_plugin.errors import ArgumentError
+
+from .answers import ANSWER_COLUMNS, Answers
+from .columns import answered
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .subset import Subset
 
 
 @dataclass(frozen=True)
@@ -31,11 +38,11 @@ class PairedOutcome:
     both_wrong: int
 
     @classmethod
-    def of(cls, before: Tensor, after: Tensor, labels: Tensor, subset: Tensor | None = None) -> "PairedOutcome":
+    def of(cls, before: Any, after: Any, labels: Any, subset: Any = None) -> "PairedOutcome":
         """Counts the table.
 
         Args:
-            before: Answers before correction, (N,) int64.
+            before: Answers before correction, (N,) int64: a tensor or an array, as are all of these.
             after: Answers after correction, (N,) int64.
             labels: The truth, (N,) int64.
             subset: Which images count, (N,) bool; None counts all.
@@ -49,6 +56,18 @@ class PairedOutcome:
             before, after, labels = before[subset], after[subset], labels[subset]
         was, now = before == labels, after == labels
         return cls(int((was & now).sum()), int((~was & now).sum()), int((was & ~now).sum()), int((~was & ~now).sum()))
+
+    @classmethod
+    def from_records(cls, records: "pd.DataFrame", subset: "Subset | None" = None) -> "PairedOutcome":
+        """Counts the table over the images of a run that could be done and have a label.
+
+        Args:
+            records: One row per image.
+            subset: Which images count; None counts all.
+        """
+        answers = Answers.of(answered(records, ANSWER_COLUMNS))
+        counted = answers.known if subset is None else answers.known & subset.contains(records)
+        return cls.of(answers.before, answers.after, answers.labels, counted)
 
     @property
     def total(self) -> int:
@@ -66,14 +85,24 @@ class PairedOutcome:
         return self.both_right + self.fixed
 
     @property
+    def gain(self) -> int:
+        """Right answers gained: fixed less broken. Negative where correction does harm."""
+        return self.fixed - self.broken
+
+    @property
     def accuracy_before(self) -> float:
         """Share of right answers before correction, in [0, 1]; NaN without images."""
-        return self.right_before / self.total if self.total else float("nan")
+        return self._share(self.right_before)
 
     @property
     def accuracy_after(self) -> float:
         """Share of right answers after correction, in [0, 1]; NaN without images."""
-        return self.right_after / self.total if self.total else float("nan")
+        return self._share(self.right_after)
+
+    @property
+    def difference(self) -> float:
+        """Accuracy after less accuracy before, in [-1, 1]; NaN without images."""
+        return self._share(self.gain)
 
     @property
     def mcnemar_p(self) -> float:
@@ -84,3 +113,6 @@ class PairedOutcome:
 
         table = [[self.both_right, self.broken], [self.fixed, self.both_wrong]]
         return float(mcnemar(table, exact=True).pvalue)
+
+    def _share(self, count: int) -> float:
+        return count / self.total if self.total else float("nan")

@@ -1,11 +1,11 @@
 """Conformance checks for authors of attribution backends, in the style of scikit-learn's estimator checks.
 
 The contract is stated in `maskcorrect_plugin.attribution`; each ``check_*`` here is one sentence of it. They run on a
-tiny network, one second or so for a method. All at once:
+tiny network, one second or so for a method. All at once::
 
     check_backend(MyBackend())
 
-or each as a test of its own:
+or each as a test of its own::
 
     @pytest.mark.parametrize(("name", "check"), iter_checks(MyBackend()))
     def test_contract(name, check):
@@ -27,7 +27,6 @@ from maskcorrect_plugin.errors import ArgumentTypeError
 from .arguments import check_finite_inputs, check_input_kind, check_target_count, check_target_range
 from .case import Case, Check, tiny_images, tiny_network
 from .effects import (
-    check_after_failure,
     check_eval_mode,
     check_frozen_parameters,
     check_grad_mode,
@@ -40,6 +39,7 @@ from .effects import (
     check_tensors,
     check_training_flags,
 )
+from .failures import check_after_backward_failure, check_after_failure
 from .maps import (
     check_batch,
     check_candidates,
@@ -98,6 +98,7 @@ CHECKS: tuple[Check, ...] = (
     check_frozen_parameters,
     check_inputs_unchanged,
     check_after_failure,
+    check_after_backward_failure,
     check_target_range,
     check_target_count,
     check_finite_inputs,

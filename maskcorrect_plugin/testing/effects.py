@@ -1,13 +1,12 @@
 """Checks that a method leaves everything as it found it, and that it is indifferent to the state it finds."""
 
-import contextlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .case import Case, check, expect, expect_equal, seed_everything
 
@@ -20,10 +19,6 @@ HOOKS = (
     "_state_dict_pre_hooks",
     "_load_state_dict_pre_hooks",
 )
-
-
-class _Failure(IndexError):
-    """What a failing forward raises. An IndexError, since some libraries swallow just that one."""
 
 
 def _training(model: nn.Module) -> dict[str, Any]:
@@ -81,7 +76,13 @@ def _grad_mode(_model: nn.Module) -> dict[str, Any]:
     return {"torch.is_grad_enabled()": torch.is_grad_enabled()}
 
 
-def _prepared(case: Case) -> nn.Module:
+def everything(model: nn.Module) -> dict[str, Any]:
+    """All of what a method must leave as it was, each part under its name."""
+    kinds = (_training, _requires_grad, _gradients, _hooks, _modules, _tensors, _random_state, _grad_mode)
+    return {f"{kind.__name__[1:]} {name}": value for kind in kinds for name, value in kind(model).items()}
+
+
+def prepared(case: Case) -> nn.Module:
     """A network in a state worth restoring: mixed training flags, a frozen parameter, some gradients."""
     model = case.network().train()
     model.get_submodule("norm").eval()
@@ -92,18 +93,19 @@ def _prepared(case: Case) -> nn.Module:
 
 
 def _expect_kept(case: Case, snapshot: Callable[[nn.Module], dict[str, Any]], what: str) -> None:
-    model = _prepared(case)
+    model = prepared(case)
     seed_everything(3)
     before = snapshot(model)
     method = case.create(model)
-    _expect_same(before, snapshot(model), f"{what} after create()")
+    expect_same(before, snapshot(model), f"{what} after create()")
     method.attribute(case.images(), 1)
-    _expect_same(before, snapshot(model), f"{what} after attribute()")
+    expect_same(before, snapshot(model), f"{what} after attribute()")
     method.attribute_candidates(case.images(), case.candidates())
-    _expect_same(before, snapshot(model), f"{what} after attribute_candidates()")
+    expect_same(before, snapshot(model), f"{what} after attribute_candidates()")
 
 
-def _expect_same(before: dict[str, Any], after: dict[str, Any], what: str) -> None:
+def expect_same(before: dict[str, Any], after: dict[str, Any], what: str) -> None:
+    """Raises AssertionError that names what changed between two snapshots."""
     changed = [name for name in before.keys() | after.keys() if before.get(name) != after.get(name)]
     expect(not changed, f"{what} must be as before, found changes in {', '.join(sorted(changed)[:5])}")
 
@@ -186,49 +188,3 @@ def check_inputs_unchanged(case: Case) -> None:
         expect(torch.equal(images.detach(), before), "inputs must keep their values, found others")
         expect(images.requires_grad == requires_grad, f"inputs.requires_grad must stay {requires_grad}")
         expect(images.grad is None, "inputs.grad must stay None, found a tensor")
-
-
-@check
-def check_after_failure(case: Case) -> None:
-    """A forward that raises is not swallowed, and everything is as before afterwards, whichever forward it was."""
-    for count in range(1, 5):
-        model = _prepared(case)
-        method = case.create(model)
-        seed_everything(3)
-        with _failing(model, count) as failed:
-            before = _everything(model)
-            try:
-                method.attribute(case.images(), 1)
-            except Exception:  # noqa: BLE001  (a method may wrap what the model raises)
-                raised = True
-            else:
-                raised = False
-            after = _everything(model)
-        if not failed:
-            return
-        expect(raised, f"an exception in forward number {count} was swallowed")
-        _expect_same(before, after, f"after an exception in forward number {count} everything")
-
-
-def _everything(model: nn.Module) -> dict[str, Any]:
-    kinds = (_training, _requires_grad, _gradients, _hooks, _modules, _tensors, _random_state, _grad_mode)
-    return {f"{kind.__name__[1:]} {name}": value for kind in kinds for name, value in kind(model).items()}
-
-
-@contextlib.contextmanager
-def _failing(model: nn.Module, count: int) -> Iterator[list[int]]:
-    """The head raises in forward number `count`; what is yielded is empty if it never came to that."""
-    calls: list[int] = []
-    failed: list[int] = []
-
-    def fail(_module: nn.Module, _inputs: tuple[Tensor, ...]) -> None:
-        calls.append(1)
-        if len(calls) == count:
-            failed.append(count)
-            raise _Failure("a forward that fails, on purpose")
-
-    handle = model.get_submodule("head").register_forward_pre_hook(fail)
-    try:
-        yield failed
-    finally:
-        handle.remove()

@@ -82,11 +82,7 @@ class Case:
     @property
     def outcome(self) -> str | None:
         """``fixed``, ``broken``, ``both_right`` or ``both_wrong``; None where the true class is not known."""
-        if self.label is None:
-            return None
-        if self.answer == self.label:
-            return "both_right" if self.new_answer == self.label else "broken"
-        return "fixed" if self.new_answer == self.label else "both_wrong"
+        return None if self.label is None else outcome_of(self.answer, self.new_answer, self.label)
 
     def bar_classes(self) -> list[int]:
         """The top classes before and after and the true class, each once, the most probable before first.
@@ -97,6 +93,13 @@ class Case:
         plain = {top for top in tops[0] + tops[1] if max(self.before[top], self.after[top]) >= NEGLIGIBLE}
         plain |= {*tops[0][:2], *tops[1][:2]} | ({self.label} if self.label is not None else set())
         return sorted(plain, key=lambda top: (-self.before[top], -self.after[top], top))
+
+
+def outcome_of(answer: int, new_answer: int, label: int) -> str:
+    """What correction did to one answer: ``fixed``, ``broken``, ``both_right`` or ``both_wrong``."""
+    if answer == label:
+        return "both_right" if new_answer == label else "broken"
+    return "fixed" if new_answer == label else "both_wrong"
 
 
 def make_case(

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from maskcorrect_plugin.functional import GAP_RANK
@@ -12,7 +10,6 @@ from .correction_case import Candidate, Case, number
 from .palette import (
     COLORS,
     EDGE,
-    FRAME,
     LARGE,
     LINE,
     MUTED,
@@ -22,11 +19,12 @@ from .palette import (
     add_axes,
     add_text,
     draw_key,
+    draw_note,
     new_figure,
     text_width,
     wrap,
 )
-from .pictures import Pixels, overlay
+from .pictures import FLAT, draw_map_scale, fitted_size, overlay, show_picture
 
 WIDTHS = {0: 5.2, 1: 5.2, 3: 5.8}
 """Inches, by the number of candidates, where the page's width is too much."""
@@ -42,8 +40,6 @@ SCALE = 0.1
 """The longest bar that the scale has room for is at least this probability."""
 CHIP = 0.85
 """Inches at the right of the heading for the word that says how it ended."""
-TALLEST = 1.3
-"""Height of a panel against its width, at most; a taller image is drawn narrower."""
 
 
 class Layout:
@@ -78,14 +74,14 @@ class Layout:
         rows = -(-count // per_row)
         each = 2 if side_by_side else 1
         self.cell = (self.width - 2 * EDGE - SIDE + GAP) / (per_row * each) - GAP
-        self.panel = _fitted(self.cell, aspect)
+        self.panel = fitted_size(self.cell, aspect)
         self.step = (self.cell + GAP, 0.0) if side_by_side else (0.0, self.panel[1] + GAP)
 
         self.names = [wrap(case.names[candidate.index], self.cell, NORMAL) for candidate in case.candidates]
         caption = (max((name.count("\n") for name in self.names), default=0) + 2) * NORMAL * LINE + 0.06
         below = caption + self.panel[1] + (self.step[1] if views else 0) + 2 * NORMAL * LINE
         heading = EDGE + (self.title.count("\n") + 1) * LARGE * LINE + NORMAL * LINE + 0.12
-        input_size = _fitted(INPUT, aspect)
+        input_size = fitted_size(INPUT, aspect)
         self.picture = (EDGE + (INPUT - input_size[0]) / 2, heading, *input_size)
         self.true = wrap(f"true class: {case.names[case.label]}", INPUT, NORMAL) if case.label is not None else ""
         classes = len(case.bar_classes())
@@ -98,11 +94,6 @@ class Layout:
             for k in range(count)
         ]
         self.footer = start + rows * below
-
-
-def _fitted(cell: float, aspect: float) -> tuple[float, float]:
-    """Width and height of a picture in a column of that width; `aspect` is height / width."""
-    return (cell, cell * aspect) if aspect <= TALLEST else (cell * TALLEST / aspect, cell * TALLEST)
 
 
 def correction_figure(case: Case, title: str | None) -> Figure:
@@ -138,7 +129,7 @@ def _draw_heading(figure: Figure, case: Case, layout: Layout) -> None:
 
 
 def _draw_input(figure: Figure, case: Case, layout: Layout) -> None:
-    axes = _show(figure, layout.picture, case.picture)
+    axes = show_picture(figure, layout.picture, case.picture)
     axes.set_title("input", size=NORMAL, pad=3)
     axes.set_xlabel(layout.true, size=NORMAL, labelpad=3, parse_math=False)
 
@@ -147,33 +138,23 @@ def _draw_candidate(figure: Figure, case: Case, layout: Layout, k: int, candidat
     left, top = layout.maps[k]
     left += (layout.cell - layout.panel[0]) / 2
     picture = case.picture if candidate.flat else overlay(case.picture, candidate.values)
-    axes = _show(figure, (left, top, *layout.panel), picture)
+    axes = show_picture(figure, (left, top, *layout.panel), picture)
     true = "  (true class)" if candidate.index == case.label else ""
     axes.set_title(f"{layout.names[k]}\n{number(candidate.prob)}{true}", size=NORMAL, pad=3, parse_math=False)
     first_in_row = layout.maps[k][0] == min(place[0] for place in layout.maps)
     if first_in_row:
         axes.set_ylabel("map", size=NORMAL, labelpad=3)
     if candidate.flat:
-        note = {"boxstyle": "round,pad=0.3", "facecolor": "white", "edgecolor": FRAME, "alpha": 0.9}
-        middle: dict[str, Any] = {"ha": "center", "va": "center", "transform": axes.transAxes}
-        axes.text(0.5, 0.5, "flat map:\nmask neutral", size=SMALL, bbox=note, **middle)
+        draw_note(axes, FLAT)
     if candidate.view is not None:
         right, down = layout.step
-        axes = _show(figure, (left + right, top + down, *layout.panel), candidate.view)
+        axes = show_picture(figure, (left + right, top + down, *layout.panel), candidate.view)
         word = {"mask": "masked", "crop": "cropped"}.get(case.settings.get("view", ""), "view")
         if right:
             axes.set_title(word, size=NORMAL, pad=3)
         elif first_in_row:
             axes.set_ylabel(word, size=NORMAL, labelpad=3)
     axes.set_xlabel(f"asked again: {number(candidate.said)}", size=NORMAL, labelpad=3)
-
-
-def _show(figure: Figure, place: tuple[float, float, float, float], picture: Pixels) -> Axes:
-    """A picture in a thin frame."""
-    axes = add_axes(figure, *place)
-    axes.imshow(picture, aspect="auto")
-    axes.set(xticks=[], yticks=[])
-    return axes
 
 
 def _draw_bars(figure: Figure, case: Case, layout: Layout) -> None:
@@ -225,12 +206,7 @@ def _draw_footer(figure: Figure, case: Case, layout: Layout) -> None:
         add_text(figure, EDGE, layout.footer, wrap(describe(case), layout.width - 2 * EDGE, NORMAL, 2))
         return
     add_text(figure, EDGE, layout.footer, wrap(describe(case), layout.width - 1.4, SMALL, 2), SMALL, color=MUTED)
-    scale = np.linspace(0, 1, 64, dtype=np.float32)[None]
-    axes = add_axes(figure, layout.width - EDGE - 0.64, layout.footer + 0.035, 0.55, 0.06)
-    axes.imshow(overlay(np.full((1, 64, 3), 0.5, np.float32), scale), aspect="auto")
-    axes.set_axis_off()
-    add_text(figure, layout.width - EDGE - 0.67, layout.footer, "map  0", SMALL, color=MUTED, ha="right")
-    add_text(figure, layout.width - EDGE, layout.footer, "1", SMALL, color=MUTED, ha="right")
+    draw_map_scale(figure, layout.width - EDGE, layout.footer)
 
 
 def describe(case: Case) -> str:

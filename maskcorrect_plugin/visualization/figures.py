@@ -18,9 +18,23 @@ from maskcorrect_plugin.checks import check_choice, check_int
 from maskcorrect_plugin.correction import CorrectionResult
 from maskcorrect_plugin.errors import ArgumentError
 
+from .charts import figure_of
 from .correction_case import make_case
 from .correction_figure import correction_figure
-from .palette import COLORS, EDGE, INK, NORMAL, SMALL, add_axes, draw_key, new_figure, styled, text_width, wrap
+from .palette import (
+    COLORS,
+    EDGE,
+    INK,
+    NORMAL,
+    SMALL,
+    add_axes,
+    draw_key,
+    new_figure,
+    styled,
+    text_width,
+    wrap,
+    write_figure,
+)
 
 OUTCOMES = {"broken": "broken", "both_right": "both right", "fixed": "fixed", "both_wrong": "both wrong"}
 """In this order the answers that were right before are neighbours, and so are those that are right after."""
@@ -86,9 +100,7 @@ def draw_outcome(
         if axes is None:
             head, width, height = (0.3 if title else 0.05), 5.2, 0.72 * len(groups)
             axes = add_axes(new_figure(width, head + height), EDGE, head, width - 2 * EDGE, height)
-        figure = axes.get_figure()
-        if not isinstance(figure, Figure):
-            raise ArgumentError(f"axes must belong to a matplotlib Figure, got {type(figure).__name__}")
+        figure = figure_of(axes)
         for row, (name, group) in enumerate(groups.items()):
             _draw_group(axes, row, name, group, (p_values or {}).get(name))
         axes.set(xlim=(0, 1), ylim=(len(groups) - 0.6, -0.5))
@@ -151,11 +163,8 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], *, dpi: float = 20
     if file.is_dir():
         raise ArgumentError(f"path must be a file, but {file!s} is a folder")
     temporary = file.with_name(f".{uuid.uuid4().hex}.tmp")
-    # Without a date the same figure gives the same file.
-    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
     try:
-        with styled():
-            figure.savefig(temporary, format=kind, dpi=dpi, bbox_inches="tight", pad_inches=0.05, metadata=metadata)
+        write_figure(figure, temporary, kind, dpi)
         temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)

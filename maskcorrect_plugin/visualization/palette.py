@@ -4,11 +4,13 @@ Figures are made without pyplot: no backend is chosen, no figure is kept alive, 
 """
 
 import contextlib
+import io
 import re
 import threading
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from matplotlib import font_manager, style
 from matplotlib.axes import Axes
@@ -31,8 +33,10 @@ COLORMAP = "inferno"
 
 SMALL, NORMAL, LARGE = 6.5, 7.5, 9.5
 """Type sizes in points, at the size at which the figure is printed."""
-PAGE_WIDTH, EDGE = 7.2, 0.05
-"""Inches: the text width of a two-column paper, and the margin inside a figure."""
+PAGE_WIDTH, COLUMN_WIDTH, EDGE = 7.2, 3.5, 0.05
+"""Inches: the text width of a two-column paper, that of one of its columns, and the margin inside a figure."""
+SCREEN_DPI = 120
+"""Dots per inch of figures that a notebook displays."""
 LINE = 1.3 / 72
 """Inches from line to line per point of type."""
 
@@ -73,9 +77,33 @@ def styled() -> Iterator[None]:
         yield
 
 
+class NotebookFigure(Figure):
+    """A figure that a notebook displays where it is a cell's last value: without pyplot nothing else would draw it."""
+
+    def _repr_png_(self) -> bytes:
+        target = io.BytesIO()
+        write_figure(self, target, "png", SCREEN_DPI)
+        return target.getvalue()
+
+
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure of that size in inches."""
-    return Figure(figsize=(width, height), dpi=200)
+    return NotebookFigure(figsize=(width, height), dpi=200)
+
+
+def write_figure(figure: Figure, target: Path | BinaryIO, kind: str, dpi: float) -> None:
+    """Writes a figure, cut to what is drawn.
+
+    Args:
+        figure: Any figure.
+        target: A file or a stream.
+        kind: ``"png"``, ``"svg"`` or ``"pdf"``.
+        dpi: Dots per inch, of the pictures in it.
+    """
+    # Without a date the same figure gives the same file.
+    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
+    with styled():
+        figure.savefig(target, format=kind, dpi=dpi, bbox_inches="tight", pad_inches=0.05, metadata=metadata)
 
 
 def add_axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
@@ -131,6 +159,13 @@ def _longest(text: str, width: float, size: float, weight: str) -> str:
     while stop > 1 and text_width(text[:stop], size, weight) > width:
         stop -= 1
     return text[:stop]
+
+
+def draw_note(axes: Axes, text: str) -> None:
+    """A few small words in a box in the middle of the axes, for what there is no picture of."""
+    box = {"boxstyle": "round,pad=0.3", "facecolor": "white", "edgecolor": FRAME, "alpha": 0.9}
+    place: dict[str, Any] = {"ha": "center", "va": "center", "transform": axes.transAxes}
+    axes.text(0.5, 0.5, text, size=SMALL, bbox=box, **place)
 
 
 def draw_key(

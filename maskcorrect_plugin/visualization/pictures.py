@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
@@ -13,7 +15,7 @@ from maskcorrect_plugin.checks import check_int
 from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError
 from maskcorrect_plugin.normalization import denormalize
 
-from .palette import COLORMAP
+from .palette import COLORMAP, MUTED, SMALL, add_axes, add_text
 
 if TYPE_CHECKING:
     from maskcorrect_plugin.correction import CorrectionResult, ProbabilityCorrector
@@ -27,6 +29,10 @@ TOLERANCE = 1e-3
 """How far values of a picture may lie outside [0, 1]."""
 OPACITY = (0.35, 0.75)
 """Of a map over the picture, where the map is 0 and where it is 1."""
+TALLEST = 1.3
+"""Height of a panel against its width, at most; a taller image is drawn narrower."""
+FLAT = "flat map:\nmask neutral"
+"""What stands in place of a map without information."""
 
 
 def render_views(
@@ -127,3 +133,26 @@ def overlay(picture: Pixels, values: Pixels) -> Pixels:
     color = matplotlib.colormaps[COLORMAP](values)[..., :3]
     opacity = OPACITY[0] + (OPACITY[1] - OPACITY[0]) * values[..., None]
     return np.asarray((1 - opacity) * grey + opacity * color, dtype=np.float32)
+
+
+def fitted_size(width: float, aspect: float) -> tuple[float, float]:
+    """Width and height in inches of a picture in a column of that width; `aspect` is height / width."""
+    return (width, width * aspect) if aspect <= TALLEST else (width * TALLEST / aspect, width * TALLEST)
+
+
+def show_picture(figure: Figure, place: tuple[float, float, float, float], picture: Pixels) -> Axes:
+    """A picture in a thin frame; `place` is left, top, width and height in inches."""
+    axes = add_axes(figure, *place)
+    axes.imshow(picture, aspect="auto")
+    axes.set(xticks=[], yticks=[])
+    return axes
+
+
+def draw_map_scale(figure: Figure, right: float, top: float) -> None:
+    """What the colours of the maps mean, from 0 to 1, in one line that ends at `right` (inches)."""
+    scale = np.linspace(0, 1, 64, dtype=np.float32)[None]
+    axes = add_axes(figure, right - 0.64, top + 0.035, 0.55, 0.06)
+    axes.imshow(overlay(np.full((1, 64, 3), 0.5, np.float32), scale), aspect="auto")
+    axes.set_axis_off()
+    add_text(figure, right - 0.67, top, "map  0", SMALL, color=MUTED, ha="right")
+    add_text(figure, right, top, "1", SMALL, color=MUTED, ha="right")

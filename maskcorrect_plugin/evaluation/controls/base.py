@@ -96,7 +96,7 @@ class MapControl(Control, ProbabilityCorrector):
         return {**inner, "inner_method": inner["method"], **own}
 
     def observe(self, inputs: Tensor) -> AbstractContextManager[Observation]:
-        """The method watches the first forward where the control makes maps of the image with it."""
+        """The method watches the first forward where the control makes maps with it."""
         return super().observe(inputs) if self.info.needs_method else contextlib.nullcontext(Observation())
 
 

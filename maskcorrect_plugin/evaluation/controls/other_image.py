@@ -1,7 +1,6 @@
 """`control:other_image`: an explanation of something else."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from typing import Any, cast
 
 import torch
@@ -10,8 +9,8 @@ from torch import Tensor, nn
 from maskcorrect_plugin import functional
 from maskcorrect_plugin.attribution import Observation
 from maskcorrect_plugin.checks import check_finite
-from maskcorrect_plugin.correction import ProbabilityCorrector, maps_per_block
-from maskcorrect_plugin.corrector import Corrector, Group
+from maskcorrect_plugin.correction import maps_per_block
+from maskcorrect_plugin.corrector import Group
 from maskcorrect_plugin.errors import ArgumentError, ImageError
 
 from .base import FRAME_SETTINGS, VIEW_SETTINGS, ControlInfo, MapControl, SeededControl
@@ -72,9 +71,9 @@ class OtherImage(SeededControl, MapControl):
             f"({len(failures)} tried; the first: {failures[0] if failures else 'none'})"
         )
 
-    def observe(self, inputs: Tensor) -> AbstractContextManager[Observation]:
-        """Keeps nothing of the first forward: the method watches the partners'."""
-        return Corrector.observe(self, inputs)
+    def _first_pass(self, inputs: Tensor) -> tuple[Tensor, Observation]:
+        """Unobserved: the method watches the partners' forward, not that of the images."""
+        return self.engine.scores(inputs), Observation()
 
     def stream_maps(self, group: Group) -> Iterator[tuple[Tensor | None, Tensor]]:
         """The candidates' maps on the partners."""
@@ -98,7 +97,7 @@ class OtherImage(SeededControl, MapControl):
 
         def attempt(start: int, stop: int) -> tuple[Tensor, Tensor]:
             before, some, classes = self.engine.passes, partners[start:stop], candidates[start:stop]
-            with ProbabilityCorrector.observe(self, some) as seen:
+            with self.observe(some) as seen:
                 self.engine.scores(some)
             coarse = torch.cat(list(self.method.stream_coarse(some, classes, seen, classes.shape[1])), dim=1)
             spent = -(-(self.engine.passes - before) // len(some))

@@ -19,7 +19,7 @@ gap12                      float32                  p1 - p2, before correction
 gap15                      float32                  p1 - p_min(5,M), before correction
 num_candidates             int32                    K
 corrected                  bool                     False where max_gap passed the image unchanged
-changed                    bool                     the answer is another one now
+changed                    bool                     classes_after begins with another class than classes_before
 flat                       list[bool]               for each view: its map carried no information
 forwards                   int32                    forwards of the model spent on the image
 seconds                    float32                  time of its correction, shared evenly within its group
@@ -28,8 +28,8 @@ probs                      list[float], nullable    the whole Y (M values), unle
 masked_probs               list[float], nullable    the P_v, V rows of M values, one after the other
 =========================  =======================  ===================================================================
 
-``probs`` and ``masked_probs`` are in half precision unless a run says otherwise. ``R = sum_v w_v P_v``, so that a
-corrected distribution can be recomputed: ``(Y + R) / (1 + sum_v w_v)``.
+``probs`` and ``masked_probs`` are in half precision unless a run says otherwise. Where the vote is ``"distribution"``,
+``R = sum_v w_v P_v``, so that a corrected distribution can be recomputed: ``(Y + R) / (1 + sum_v w_v)``.
 """
 
 from typing import TYPE_CHECKING

@@ -27,14 +27,16 @@ def rows_of(
     """
     probs, corrected = result.probs.float(), result.corrected_probs.float()
     top = min(probs.shape[1], max(result.candidates.shape[1], TOP))
+    before, after = _most_probable(probs, top, "before"), _most_probable(corrected, top, "after")
     columns: dict[str, Any] = {
-        **_most_probable(probs, top, "before"),
-        **_most_probable(corrected, top, "after"),
+        **before,
+        **after,
         "gap12": probability_gap(probs, 2).tolist(),
         "gap15": result.gap.tolist(),
         "num_candidates": [result.candidates.shape[1]] * len(result),
         "corrected": result.corrected.tolist(),
-        "changed": result.changed.tolist(),
+        # Of what is written, so that the columns never contradict one another where two classes are equal.
+        "changed": (before["classes_before"][:, 0] != after["classes_after"][:, 0]).tolist(),
         "flat": result.flat.numpy(),
         "forwards": result.forwards.tolist(),
         "weights": result.weights.float().numpy(),

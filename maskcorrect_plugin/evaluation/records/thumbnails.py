@@ -8,7 +8,6 @@ PNG, white where the map is 1), all with `SIDE` pixels on the longer side.
 import io
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -58,19 +57,19 @@ def pack_thumbnail(picture: Tensor, maps: Tensor | None) -> dict[str, Any]:
     """One image and its maps as encoded pictures.
 
     Args:
-        picture: Tensor (3,H,W) in [0, 1].
+        picture: Tensor (C,H,W) in [0, 1]; other than three channels are shown as their mean.
         maps: Tensor (K,H,W) in [0, 1]; None where there are none.
     """
-    pixels = (picture.permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().numpy()
-    image = io.BytesIO()
-    _shrunk(Image.fromarray(pixels)).save(image, "JPEG", quality=QUALITY)
-    grey = [] if maps is None else list((maps[:MOST_MAPS] * 255).round().to(torch.uint8).cpu().numpy())
-    return {"image": image.getvalue(), "maps": [_png(values) for values in grey]}
+    shown = picture.permute(1, 2, 0) if len(picture) == 3 else picture.mean(dim=0)
+    grey = [] if maps is None else list(maps[:MOST_MAPS])
+    return {"image": _encoded(shown, "JPEG", quality=QUALITY), "maps": [_encoded(values, "PNG") for values in grey]}
 
 
-def _png(values: "np.ndarray[Any, Any]") -> bytes:
+def _encoded(values: Tensor, form: str, **options: Any) -> bytes:
+    """Values in [0, 1], (H,W) or (H,W,3), as the bytes of a picture file."""
     file = io.BytesIO()
-    _shrunk(Image.fromarray(values)).save(file, "PNG", optimize=True)
+    pixels = (values * 255).round().to(torch.uint8).cpu().numpy()
+    _shrunk(Image.fromarray(pixels)).save(file, form, **options)
     return file.getvalue()
 
 

@@ -1,0 +1,52 @@
+"""What ``maskcorrect sweep`` prints."""
+
+from collections.abc import Iterator
+
+from maskcorrect_plugin.evaluation.statistics import PairedOutcome
+from maskcorrect_plugin.evaluation.sweep.choice import SettingOutcome, SweepOutcome
+from maskcorrect_plugin.evaluation.text import verdict, wrapped
+
+SHOWN = 10
+"""Settings that are printed, best on the selection split first."""
+
+
+def sweep_text(outcome: SweepOutcome, method: str) -> str:
+    """The best settings with both splits, what the chosen one does on the other images, and how true the maps are."""
+    ranked = sorted(outcome.outcomes, key=lambda each: (-each.selection.right_after, each.setting.top_k))
+    shown = ranked[:SHOWN]
+    shown += [outcome.own] if outcome.own not in shown else []
+    selection, report = outcome.chosen.selection, outcome.chosen.report
+    lines = [
+        f"{method}: {len(ranked)} settings on kept maps, chosen on {selection.total:,} images, reported on the "
+        f"{report.total:,} others",
+        f"without correction: {selection.accuracy_before:.2%} and {report.accuracy_before:.2%} right",
+        "",
+        f"{'setting':52}{'selection':>12}{'report':>13}{'fixed':>7}{'broken':>8}",
+        *(_line(each, outcome) for each in shown),
+    ]
+    if len(ranked) > len(shown):
+        lines.append(f"... and {len(ranked) - len(shown)} more")
+    return "\n".join([*lines, "", *_conclusion(outcome)])
+
+
+def _line(each: SettingOutcome, outcome: SweepOutcome) -> str:
+    mark = "chosen" if each is outcome.chosen else "the run's" if each is outcome.own else ""
+    name = f"{each.setting}{f'  ({mark})' if mark else ''}"
+    table = each.report
+    return f"{name:52}{_percent(each.selection):>12}{_percent(table):>13}{table.fixed:7}{table.broken:8}"
+
+
+def _percent(table: PairedOutcome) -> str:
+    return f"{100 * table.accuracy_after:.2f} %"
+
+
+def _conclusion(outcome: SweepOutcome) -> Iterator[str]:
+    chosen, own = outcome.chosen, outcome.own
+    yield from wrapped(f"Chosen setting, on the images that did not choose it: {verdict(chosen.report)}")
+    if chosen is not own:
+        yield from wrapped(f"The run's own setting, on the same images: {verdict(own.report)}")
+    yield from wrapped(
+        f"Only the report column is a result: the selection column shows the best of {len(outcome.outcomes)} tries. "
+        f"At the run's own setting {outcome.differences} of {outcome.images:,} answers differ from those recorded "
+        "(maps are kept in half precision)."
+    )

@@ -1,0 +1,61 @@
+"""Single images of a data set, to find out what works before or beside the long work."""
+
+from collections.abc import Collection
+
+from PIL import Image
+from torch import Tensor
+
+from maskcorrect_plugin.datasets import ImageDataset
+from maskcorrect_plugin.images import try_image
+from maskcorrect_plugin.models.preprocessing import Transform
+
+from .correctable import Correctable, correct_each, is_of_the_machine
+
+TRIED = 8
+"""Images that are tried for one that works."""
+
+
+def example_input(dataset: ImageDataset, transform: Transform) -> Tensor:
+    """One image as the model takes it, (C,H,W): the first that can be read, or a blank one."""
+    for index in range(min(TRIED, len(dataset))):
+        image = _image(dataset, index, transform)
+        if image is not None:
+            return image
+    return transform(Image.new("RGB", (256, 256), (128, 128, 128)))
+
+
+def works_elsewhere(
+    corrector: Correctable, dataset: ImageDataset, transform: Transform, indices: Collection[int]
+) -> bool:
+    """Whether a corrector that fails on some images can correct another one: then it is the images.
+
+    Args:
+        corrector: What corrects.
+        dataset: The data set.
+        transform: The model's.
+        indices: Positions of the images that it fails on.
+
+    Raises:
+        Exception: what comes at any image, such as memory that runs out.
+    """
+    others = (index for index in range(len(dataset)) if index not in indices)
+    return any(_works(corrector, dataset, index, transform) for index, _ in zip(others, range(TRIED), strict=False))
+
+
+def _works(corrector: Correctable, dataset: ImageDataset, index: int, transform: Transform) -> bool:
+    image = _image(dataset, index, transform)
+    if image is None:
+        return False
+    entry = dataset.record(index)
+    try:
+        (answer,) = correct_each(corrector, image.unsqueeze(0), [entry.label], [entry.id])
+    except Exception as error:
+        if is_of_the_machine(error):
+            raise
+        return False
+    return answer.result is not None
+
+
+def _image(dataset: ImageDataset, index: int, transform: Transform) -> Tensor | None:
+    image = try_image(lambda: dataset.load(index, transform))
+    return image if isinstance(image, Tensor) else None

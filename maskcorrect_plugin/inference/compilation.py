@@ -1,0 +1,105 @@
+"""`torch.compile` for the passes, where their number repays the time that it takes.
+
+The compiled model is frozen: its weights are constants, which lets the compiler prepare them for the convolutions and
+merge what follows into these. It is good for as long as the weights do not change, and made anew when they do.
+"""
+
+import logging
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+logger = logging.getLogger("maskcorrect_plugin")
+
+COMPILE_MODES = (False, True, "auto")
+
+COMPILE_SECONDS = 90.0
+"""What compiling is expected to take. docs/performance.md has measured times: half a minute to two minutes."""
+EXPECTED_GAIN = 1.2
+"""How many times faster a compiled pass is expected to be: the least that was measured."""
+ENOUGH = 4
+"""Batches of each kind after which the compiled model is compared with the other."""
+
+
+class Compilation:
+    """Decides when to compile, and whether to stay with it.
+
+    Args:
+        mode: False never compiles, True does at the first occasion, ``"auto"`` when it has been worth it: when what
+            would have been saved on the passes so far, and on what is left of the run, is more than compiling takes.
+            Nobody knows how many passes will follow, but those that were run are the best guess.
+
+    Attributes:
+        function: The compiled model; None as long as there is none.
+    """
+
+    def __init__(self, mode: bool | str) -> None:
+        self.mode = mode
+        self.function: Callable[..., Any] | None = None
+        self._weights: Tensor | None = None
+        self._spent = 0.0
+        self._plain = math.inf
+        self._compiled: list[float] = []
+
+    def worth_it(self, left: int) -> bool:
+        """Whether to compile now, with `left` inputs to go in this run."""
+        if self.mode != "auto":
+            return bool(self.mode)
+        coming = 0.0 if math.isinf(self._plain) else left * self._plain
+        return (self._spent + coming) * (1 - 1 / EXPECTED_GAIN) > COMPILE_SECONDS
+
+    def compile(self, model: Any) -> None:
+        """Makes `function`; the work is done when it is first called."""
+        logger.info("compiling the model for its passes, after %.0f s of them", self._spent)
+        self._weights = weights_of(model)
+        self._compiled = []
+        self.function = frozen(torch.compile(model, dynamic=False))
+
+    def refresh(self, model: Any) -> None:
+        """Forgets the compiled model if the weights are not those that it was compiled with."""
+        if self._weights is not None and not torch.equal(self._weights, weights_of(model)):
+            logger.info("the model's weights have changed: compiling it again")
+            self.function = self._weights = None
+
+    def record(self, inputs: int, seconds: float) -> None:
+        """Tells what a full batch took; with ``"auto"`` a compiled model that is no faster is given up."""
+        each = seconds / inputs
+        if self.function is None:
+            self._spent += seconds
+            self._plain = min(self._plain, each)
+            return
+        self._compiled.append(each)
+        if len(self._compiled) == 1:
+            logger.info("compiled in %.0f s", seconds)
+        elif len(self._compiled) == 1 + ENOUGH:
+            self._compare(min(self._compiled))
+
+    def _compare(self, compiled: float) -> None:
+        logger.info("a compiled pass takes %.2f ms, an uncompiled one %.2f ms", 1e3 * compiled, 1e3 * self._plain)
+        if self.mode == "auto" and compiled > self._plain:
+            logger.info("the compiled model is given up: it is no faster")
+            self.mode, self.function = False, None
+
+
+def frozen(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Calls a compiled function with freezing on, which is looked at when it is compiled, that is, at a first call."""
+
+    def call(*args: Any) -> Any:
+        import torch._inductor.config as inductor  # slow to import, and only compiling needs it
+
+        with inductor.patch(freezing=True):
+            return function(*args)
+
+    return call
+
+
+def weights_of(model: Any) -> Tensor:
+    """Sum and norm of each floating-point parameter and buffer: they change when the weights do, however it is done."""
+    if not isinstance(model, nn.Module):
+        return torch.empty(0)
+    tensors = [t.detach() for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()]
+    values = [value for tensor in tensors for value in (tensor.sum(), tensor.norm())]
+    return torch.stack([value.double() for value in values]).nan_to_num().cpu() if values else torch.empty(0)

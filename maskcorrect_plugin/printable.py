@@ -1,0 +1,25 @@
+"""Text that cannot steer what displays it: names of files and classes may hold anything."""
+
+import re
+import unicodedata
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_BLANKS = re.compile("\r\n|[\n\r\t\N{LINE SEPARATOR}\N{PARAGRAPH SEPARATOR}]")
+_LONE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+_DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")
+_NOT_XML = re.compile("[\ufffe\uffff]")
+
+
+def printable(text: str) -> str:
+    r"""The text on one line, without what could steer a terminal or a page, as valid Unicode.
+
+    Control characters, those that turn the direction of what follows, and stray bytes become a replacement character.
+
+    Example:
+        >>> printable("a\nb\x1b[2J\u202egpj")
+        'a b�[2J�gpj'
+    """
+    text = _LONE.sub(REPLACEMENT, text).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    text = _BLANKS.sub(" ", text)
+    text = _NOT_XML.sub(REPLACEMENT, _DIRECTIONS.sub(REPLACEMENT, text))
+    return "".join(REPLACEMENT if unicodedata.category(sign) == "Cc" else sign for sign in text)

@@ -1,0 +1,147 @@
+"""What was done, in words and as tables: model, images, method, settings, versions."""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from .families import Family, Tried
+from .formats import count, plain_minus, share
+from .tables import Cell, Column, Table
+
+FILLS = {
+    "zero": "the data set's mean colour",
+    "black": "black",
+    "mean": "the image's mean colour",
+    "blur": "a blurred copy of the image",
+}
+FINGERPRINT = 12
+"""Characters of a fingerprint that are displayed."""
+
+
+def lead(family: Family) -> str:
+    """What was done, in two sentences."""
+    headline, images = family.headline, count(family.headline.row.summary.images)
+    if headline.control is not None:
+        second = f"it was asked again about something else ({headline.control.summary})"
+    elif headline.settings.get("view") == "mask":
+        second = f"it was asked again with what it had not used hidden, going by {headline.name}"
+    else:
+        second = f"it was asked again about what it had used, going by {headline.name}"
+    return (
+        f"A network answered {images} images. Then {second}, and what it said was added to its first answer. "
+        "How often was it right before, and how often after?"
+    )
+
+
+def steps(family: Family) -> list[str]:
+    """The headline method as a recipe, each step a sentence or two."""
+    settings, identity = family.headline.settings, family.manifest.identity
+    model, table = identity["model"], family.headline.row.summary.overall.outcome
+    right = f" {share(table.accuracy_before)} of its answers were right." if table.total else ""
+    first = (
+        f"The network {family.headline.row.model} ({count(model['num_classes'])} classes) answered "
+        f"{count(identity['data']['count'])} images of {family.headline.row.data}.{right}"
+    )
+    return [first, *_second_look(family.headline, settings), "Nothing was trained: it is the same network throughout."]
+
+
+def _second_look(tried: Tried, settings: Mapping[str, Any]) -> Iterator[str]:
+    """What was asked again, how it was added, and of which images."""
+    if tried.control is not None:
+        yield f"It was asked again about something else: {tried.control.summary}. This is a control; it explains nothing."
+        yield "What it said was added to its first answer, and the sum made a distribution again."
+    else:
+        layer = f" at its layer {settings['target_layer']}" if settings.get("target_layer") else ""
+        yield (
+            f"Its {settings.get('top_k')} most probable classes are the candidates. For each of them {tried.name} "
+            f"made a map of what the network used{layer}."
+        )
+        yield _shown_again(settings)
+        yield (
+            f"It was asked again about each of these images. What it said, weighted by {_weights(settings)}, was "
+            f"added to its first answer{_vote(settings)}, and the sum made a distribution again."
+        )
+    if settings.get("max_gap") is not None:
+        yield (
+            f"Only images whose first answer lies less than {settings['max_gap']:g} above the fifth were corrected; "
+            "the others passed unchanged."
+        )
+
+
+def _shown_again(settings: Mapping[str, Any]) -> str:
+    view, threshold = settings.get("view"), settings.get("threshold")
+    if view == "mask" and threshold is not None:
+        fill = FILLS.get(str(settings.get("fill")), "the fill")
+        return (
+            "The image was multiplied with the map, map values at or below "
+            f"{threshold:g} counting as 0: what the network did not use for the class gives way to {fill}."
+        )
+    if view == "crop" and threshold is not None:
+        return f"The image was cropped to where the map exceeds {threshold:g}, and enlarged."
+    return f"From the image and the map the view {view!r} made another image."
+
+
+def _weights(settings: Mapping[str, Any]) -> str:
+    return "1/K" if settings.get("weights") == "uniform" else "the probability of the candidate"
+
+
+def _vote(settings: Mapping[str, Any]) -> str:
+    return ", for the candidate's own class only" if settings.get("vote") == "diagonal" else ""
+
+
+def facts(family: Family) -> list[tuple[str, str]]:
+    """Model, images, methods and versions, by name."""
+    manifest = family.manifest
+    model, data = manifest.identity["model"], manifest.identity["data"]
+    weights = model["weights"] or "none (random)"
+    about = manifest.about
+    return [
+        (
+            "Model",
+            f"{model['spec']}, {count(model['num_classes'])} classes, fingerprint {_short(model['fingerprint'])}",
+        ),
+        ("Weights", weights),
+        ("Input", model["transform"]),
+        ("Images", _images(family.headline.row.data, data)),
+        ("Methods", ", ".join(tried.name for tried in family.methods)),
+        ("Difficult images", f"gap {plain_minus(family.headline.row.summary.definition)}"),
+        ("Run", ", ".join(dict.fromkeys(str(tried.row.run) for tried in family.methods))),
+        ("Begun", str(about.get("created", "unknown"))),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in manifest.identity["versions"].items())),
+        *([("Command", f"maskcorrect {shlex.join(about['arguments'])}")] if about.get("arguments") else []),
+    ]
+
+
+def _images(source: str, data: Mapping[str, Any]) -> str:
+    parts = [f"{count(data['count'])} of {source} ({data['kind']})"]
+    if data.get("split"):
+        parts.append(f"split {data['split']}")
+    if data.get("drawn_from"):
+        drawn = data["drawn_from"]
+        parts.append(f"drawn at random from {count(drawn['count'])} (seed {drawn['seed']})")
+    parts.append(f"{count(data['labelled'])} with a label, of {count(data['classes'])} classes")
+    parts.append(f"fingerprint {_short(data['fingerprint'])}")
+    return ", ".join(parts)
+
+
+def _short(fingerprint: Any) -> str:
+    return str(fingerprint)[:FINGERPRINT]
+
+
+def settings_table(methods: Sequence[Tried]) -> Table:
+    """Every setting of every method."""
+    names = dict.fromkeys(name for tried in methods for name in tried.settings)
+    columns = [Column("setting", numeric=False), *(Column(tried.name, numeric=False) for tried in methods)]
+    rows = [[Cell(name), *(Cell(_setting(tried.settings, name)) for tried in methods)] for name in names]
+    return Table("Settings of each method", columns, rows, sortable=False)
+
+
+def _setting(settings: Mapping[str, Any], name: str) -> str:
+    if name not in settings:
+        return ""
+    value = settings[name]
+    return {None: "none", True: "yes", False: "no"}.get(value, str(value)) if _plain(value) else str(value)
+
+
+def _plain(value: Any) -> bool:
+    return value is None or isinstance(value, bool)

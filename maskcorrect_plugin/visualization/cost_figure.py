@@ -1,0 +1,161 @@
+"""Speed against gain: what each method costs, and what it is worth."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from scipy.optimize import isotonic_regression
+
+from maskcorrect_plugin.errors import ArgumentError
+from maskcorrect_plugin.evaluation.controls import CONTROLS, is_control
+from maskcorrect_plugin.evaluation.summary import GroupSummary
+
+from .charts import MINUS, TITLE, chart_axes, draw_legend, draw_title, figure_of, plain_frame, size_of
+from .palette import COLORS, EDGE, FRAME, INK, MUTED, NORMAL, PAGE_WIDTH, SMALL, draw_note, styled, text_width, wrap
+
+NAMES = 2.3
+"""Inches that a method with its gain may take at the right of the axes."""
+PITCH = 0.17
+"""Inches from one name to the next, at least."""
+SMALLEST = 2.6
+"""Inches: height of the axes, at least."""
+APART = 0.09
+"""Inches between points that cost the same: they are moved aside, so that their intervals can be told apart."""
+LEADER = 0.3
+"""Inches from the axes to the names."""
+MARKS: dict[str, dict[str, Any]] = {
+    "method": {"marker": "o", "color": COLORS["after"]},
+    "control": {"marker": "s", "color": MUTED, "markerfacecolor": "white"},
+    "looks at the labels: no result": {"marker": "X", "color": COLORS["broken"]},
+}
+"""How a point looks by what it is; shapes differ, too, for grey print."""
+
+
+def draw_cost_gain(groups: Mapping[str, GroupSummary], *, title: str | None = None, axes: Axes | None = None) -> Figure:
+    """The forwards that each method spends on an image against the accuracy that it gains, with 95 % intervals.
+
+    Args:
+        groups: By the method's name: ``summary.overall`` or ``summary.subset`` of each, as `Comparison.groups` gives
+            them. Those without a labelled image are left out.
+        title: Above everything.
+        axes: Draw here instead of in a new figure. Names stand at the right of the axes.
+
+    Raises:
+        ValueError: there is no method.
+    """
+    if not groups:
+        raise ArgumentError("groups must hold at least one method, got none")
+    known = {name: group for name, group in groups.items() if group.outcome.total and group.forwards_per_image > 0}
+    labels = [wrap(name, NAMES - 0.45, NORMAL, 1) + f"  {_points(group)}" for name, group in known.items()]
+    with styled():
+        if axes is None:
+            right = LEADER + max((text_width(label, NORMAL) for label in labels), default=0) + 0.1 + EDGE
+            height = max(SMALLEST, len(labels) * PITCH)
+            above = 0.22 + (TITLE if title else 0)
+            axes = chart_axes(PAGE_WIDTH, height, left=0.5, right=right, above=above, below=0.52)
+        plain_frame(axes, "top", "right")
+        draw_title(axes, title, rise=18)
+        if known:
+            _draw_points(axes, known, labels)
+        else:
+            axes.set(xticks=[], yticks=[])
+            draw_note(axes, "no image has a label")
+    return figure_of(axes)
+
+
+def _points(group: GroupSummary) -> str:
+    """The gain in percentage points, with its sign."""
+    return f"{100 * group.outcome.difference:+.2f}".replace("-", MINUS)
+
+
+def kind_of(name: str) -> str:
+    """Which of `MARKS` a method has: controls are told from methods, and those that leak from both.
+
+    Example:
+        >>> kind_of("CAM"), kind_of("control:hflip"), kind_of("control:oracle_class (second run)")
+        ('method', 'control', 'looks at the labels: no result')
+    """
+    if not is_control(name):
+        return "method"
+    info = CONTROLS.get(name.partition("[")[0].partition(" ")[0])
+    return "looks at the labels: no result" if info is not None and info.leaks else "control"
+
+
+def spread(wanted: Sequence[float], apart: float, low: float, high: float) -> list[float]:
+    """Places as near as possible to those wanted, at least `apart` from one another, from `low` to `high`.
+
+    Where there is no room for that, they are closer.
+
+    Args:
+        wanted: In any order, which is kept.
+        apart: Least distance.
+        low: No place is below it,
+        high: and none above it.
+
+    Example:
+        >>> spread([1.0, 1.0, 3.0], 0.5, 0.0, 5.0)
+        [0.75, 1.25, 3.0]
+    """
+    count = len(wanted)
+    apart = min(apart, (high - low) / max(1, count - 1))
+    order = np.argsort(wanted, kind="stable")
+    steps = apart * np.arange(count)
+    # Without its step a place may equal its neighbour's, but not pass it: that is an isotonic regression.
+    free = isotonic_regression(np.asarray(wanted, dtype=np.float64)[order] - steps).x
+    places = np.empty(count)
+    places[order] = np.clip(free, low, max(low, high - apart * (count - 1))) + steps
+    return [float(place) for place in places]
+
+
+def _draw_points(axes: Axes, groups: Mapping[str, GroupSummary], labels: Sequence[str]) -> None:
+    costs = np.log10([group.forwards_per_image for group in groups.values()])
+    lowest, highest = min(0.0, float(costs.min())), float(costs.max()) + 0.12
+    width, height = size_of(axes)
+    inch = max(highest - lowest, 0.5) / width
+    places = spread(costs, APART * inch, lowest + APART * inch, highest)
+    axes.set_xscale("log")
+    axes.set_xlim(10**lowest, 10 ** (lowest + width * inch))
+    axes.axhline(0, color=INK, linewidth=0.8)
+    for place, (name, group) in zip(places, groups.items(), strict=True):
+        _draw_point(axes, 10**place, name, group)
+    _label_axes(axes, groups)
+    low, high = axes.get_ylim()
+    gains = [100 * group.outcome.difference for group in groups.values()]
+    heights = spread([(gain - low) / (high - low) * height for gain in gains], PITCH, 0, height)
+    for place, gain, level, label in zip(places, gains, heights, labels, strict=True):
+        _draw_name(axes, (10**place, gain), level / height, label)
+    kinds = dict.fromkeys(kind_of(name) for name in groups)
+    draw_legend(axes, {kind: Line2D([], [], linewidth=1.2, markersize=4.5, **MARKS[kind]) for kind in kinds})
+
+
+def _draw_point(axes: Axes, place: float, name: str, group: GroupSummary) -> None:
+    interval, gain = group.interval_difference, 100 * group.outcome.difference
+    levels = [100 * interval.low, gain, 100 * interval.high]
+    axes.plot([place] * 3, levels, markevery=[1], markersize=4.5, linewidth=1.2, zorder=3, **MARKS[kind_of(name)])
+
+
+def _draw_name(axes: Axes, point: tuple[float, float], level: float, label: str) -> None:
+    """The name at the right, at that share of the axes' height, and a thin line to it."""
+    width, _ = size_of(axes)
+    end = (1 + LEADER / width, level)
+    line = {"arrowstyle": "-", "color": FRAME, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 3}
+    axes.annotate("", point, end, textcoords="axes fraction", arrowprops=line, zorder=1)
+    beside: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "center"}
+    axes.annotate(label, end, (3, 0), size=NORMAL, parse_math=False, **beside)
+
+
+def _label_axes(axes: Axes, groups: Mapping[str, GroupSummary]) -> None:
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+g}".replace("-", MINUS) if value else "0"))
+    axes.set_xlabel("forwards per image (1: no correction)", size=NORMAL)
+    axes.set_ylabel("accuracy gained, in points", size=NORMAL)
+    totals = sorted({group.outcome.total for group in groups.values()})
+    images = f"{totals[0]:,}" if len(totals) == 1 else f"{totals[0]:,} to {totals[-1]:,}"
+    below: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top"}
+    axes.annotate(f"n = {images}; bars: 95 % intervals", (0, 0), (0, -27), size=SMALL, color=MUTED, **below)
