@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pygments.lexers.special import TextLexer
 from sphinx.application import Sphinx
+from sphinx.domains.python import PyObject
 
 sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 
@@ -61,6 +62,7 @@ html_theme = "furo"
 html_title = project
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+pygments_dark_style = "github-dark"
 html_show_sourcelink = False
 html_copy_source = False
 # The palette of the figures: blue is what correction gives.
@@ -81,7 +83,15 @@ def leave_out_awaited(app: Sphinx, docname: str, source: list[str]) -> None:
         source[0] = "\n".join(line for line in source[0].splitlines() if line not in missing)
 
 
+def call_attributes_so() -> None:
+    """The heading over the attributes of a class, which Sphinx calls variables."""
+    for field in PyObject.doc_field_types:
+        if field.name == "variable":
+            field.label = "Attributes"
+
+
 def setup(app: Sphinx) -> None:
-    """Comma-separated values are plain text to Pygments."""
-    app.add_lexer("csv", TextLexer)
+    """Names what Sphinx does not know by the names used here."""
+    app.add_lexer("csv", TextLexer)  # Pygments has none; plain text will do
     app.connect("source-read", leave_out_awaited)
+    call_attributes_so()

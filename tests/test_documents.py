@@ -32,7 +32,14 @@ RUNNING = [*HOW_TO, "docs/controls.md"]
 
 @pytest.mark.parametrize(
     "path",
-    ["README.md", "docs/getting-started.md", "docs/data-sets.md", "docs/method.md", "docs/architecture.md", *RUNNING],
+    [
+        "README.md",
+        *(
+            f"docs/{name}.md"
+            for name in ("index", "examples", "getting-started", "data-sets", "method", "architecture")
+        ),
+        *RUNNING,
+    ],
 )
 def test_python_blocks_compile_and_links_lead_somewhere(path):
     for block in blocks(path, "python"):

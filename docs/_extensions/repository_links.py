@@ -1,7 +1,8 @@
 """Links between Markdown files that work in the repository and on the site.
 
-In the repository a page may link to a file outside ``docs``: ``../README.md``, ``../examples/swap_method.py``. On the
-site that file stands on a page of its own, or in a section of one; the link is led there while the page is read.
+In the repository a page may link to a file that is no page: ``../README.md``, ``../examples/swap_method.py``,
+``gallery/1_correct_one_image.py``. On the site that file stands on a page of its own, or in a section of one; the link
+is led there while the page is read.
 """
 
 import os
@@ -20,6 +21,7 @@ PAGES = {
     "examples": "examples.md",
 }
 """Where on the site a file or folder of the repository is shown; what lies in such a folder has a section there."""
+GALLERY, GALLERY_PAGES = DOCS / "gallery", DOCS / "auto_gallery"
 LINK = re.compile(r"\]\((?P<path>[^)#:\s]+)(?P<anchor>#[^)\s]*)?\)")
 
 
@@ -35,6 +37,9 @@ def site_link(path: str, folder: Path, page_folder: Path) -> str | None:
         A path relative to `page_folder`, or None where no page shows that file.
     """
     target = Path(os.path.normpath(folder / path))
+    if target.is_relative_to(GALLERY):
+        page = "index" if target == GALLERY else target.stem
+        return os.path.relpath(GALLERY_PAGES / f"{page}.rst", page_folder)
     if target.is_relative_to(DOCS):
         return os.path.relpath(target, page_folder)
     if not target.is_relative_to(ROOT):

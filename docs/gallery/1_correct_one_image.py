@@ -10,7 +10,11 @@ from PIL import Image
 
 from maskcorrect_plugin import ProbabilityCorrector, load_model
 from maskcorrect_plugin.demo.scenes import make_scene
-from maskcorrect_plugin.visualization import denormalize, draw_correction, render_views
+from maskcorrect_plugin.visualization import (
+    denormalize,
+    draw_correction,
+    render_views,
+)
 
 # %%
 # A network with its transform and its class names, and an image that it is unsure of. With your own, it would be
@@ -38,7 +42,9 @@ def draw(corrector, inputs, result, label):
         denormalize(inputs[0], loaded.mean, loaded.std),
         result,
         class_names=loaded.class_names,
-        view_images=render_views(corrector, inputs, result, 0, loaded.mean, loaded.std),
+        view_images=render_views(
+            corrector, inputs, result, 0, loaded.mean, loaded.std
+        ),
         label=label,
     )
 
@@ -64,6 +70,8 @@ draw(corrector, inputs, result, scene.label)
 # ``view="crop"`` cuts the image to the box of the map above the threshold and asks about that. It is an option beyond
 # the paper.
 
+scene = make_scene("test", 99)
+inputs = loaded.transform(Image.fromarray(scene.image)).unsqueeze(0)
 zoom = ProbabilityCorrector(loaded.model, "ScoreCAM", view="crop", threshold=0.3)
 result = zoom.correct(inputs, keep=("attributions", "masked_probs"))
 draw(zoom, inputs, result, scene.label)

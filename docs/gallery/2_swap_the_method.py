@@ -29,7 +29,10 @@ METHODS = [
     "captum:GuidedBackprop",
 ]
 results = {
-    method: ProbabilityCorrector(loaded.model, method).correct(inputs, keep=("attributions",)) for method in METHODS
+    method: ProbabilityCorrector(loaded.model, method).correct(
+        inputs, keep=("attributions",)
+    )
+    for method in METHODS
 }
 
 # %%
@@ -46,12 +49,14 @@ draw_methods(picture, results, class_names=loaded.class_names, label=scene.label
 # Here with the maps of the two most probable classes.
 
 presets = {
-    f"preset {name}": ProbabilityCorrector(loaded.model, "ScoreCAM", preset=name).correct(
-        inputs, keep=("attributions",)
-    )
+    f"preset {name}": ProbabilityCorrector(
+        loaded.model, "ScoreCAM", preset=name
+    ).correct(inputs, keep=("attributions",))
     for name in ("official", "paper_v2", "grad_cam", "torchcam")
 }
-draw_methods(picture, presets, num_maps=2, class_names=loaded.class_names, label=scene.label)
+draw_methods(
+    picture, presets, num_maps=2, class_names=loaded.class_names, label=scene.label
+)
 
 # %%
 # What there is

@@ -28,14 +28,18 @@ target = int(model(inputs).argmax())
 layer = find_target_layer(model, inputs)
 score_cam = ScoreCAM(model, model.get_submodule(layer))
 maps = {"Score-CAM": score_cam.attribute(inputs, target=target)}
-print(f"layer {layer}, class {loaded.class_names[target]}, map {tuple(maps['Score-CAM'].shape)}")
+print(
+    f"layer {layer}, class {loaded.class_names[target]}, map {tuple(maps['Score-CAM'].shape)}"
+)
 
 # %%
 # Averaged over noisy copies of the image, as SmoothGrad does it:
 
 torch.manual_seed(0)
 tunnel = NoiseTunnel(score_cam)
-maps["Score-CAM in NoiseTunnel"] = tunnel.attribute(inputs, target=target, nt_samples=4, stdevs=0.1)
+maps["Score-CAM in NoiseTunnel"] = tunnel.attribute(
+    inputs, target=target, nt_samples=4, stdevs=0.1
+)
 
 figure = Figure(figsize=(6.4, 3.2), layout="constrained")
 for axes, (name, found) in zip(figure.subplots(1, 2), maps.items(), strict=True):
@@ -57,5 +61,7 @@ figure
 # The largest relative change of the map when the image changes by up to 0.02 per value (Yeh et al. 2019).
 
 torch.manual_seed(0)
-sensitivity = sensitivity_max(score_cam.attribute, inputs, target=target, n_perturb_samples=3)
+sensitivity = sensitivity_max(
+    score_cam.attribute, inputs, target=target, n_perturb_samples=3
+)
 print(f"sensitivity {sensitivity.item():.3f}")

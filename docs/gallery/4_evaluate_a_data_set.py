@@ -26,7 +26,17 @@ from maskcorrect_plugin.visualization import (
 loaded = load_model("demo")
 corrector = ProbabilityCorrector(loaded.model, "CAM")
 records = evaluate(corrector, "demo:200", loaded)["CAM"]
-records[["id", "label", "label_prob_before", "label_prob_after", "gap15", "changed", "forwards"]].head()
+records[
+    [
+        "id",
+        "label",
+        "label_prob_before",
+        "label_prob_after",
+        "gap15",
+        "changed",
+        "forwards",
+    ]
+].head()
 
 # %%
 # The summary: accuracy with intervals, the paired test, likelihood, calibration, cost; over all images and over the

@@ -8,11 +8,22 @@ its maps.
 """
 
 import tempfile
+import textwrap
 from pathlib import Path
 
-from maskcorrect_plugin import ProbabilityCorrector, compare, create_control, evaluate, load_model
-from maskcorrect_plugin.evaluation.text import verdict
-from maskcorrect_plugin.visualization import draw_accuracies, draw_cost_gain, draw_fixed_broken
+from maskcorrect_plugin import (
+    ProbabilityCorrector,
+    compare,
+    create_control,
+    evaluate,
+    load_model,
+)
+from maskcorrect_plugin.evaluation.text import p_text, verdict
+from maskcorrect_plugin.visualization import (
+    draw_accuracies,
+    draw_cost_gain,
+    draw_fixed_broken,
+)
 
 loaded = load_model("demo")
 model = loaded.model
@@ -25,8 +36,13 @@ CONTROLS = ["hflip", "uniform", "random_map", "single_mask", "oracle_class"]
 correctors = {
     "ScoreCAM": ProbabilityCorrector(model, "ScoreCAM"),
     "CAM": ProbabilityCorrector(model, "CAM"),
-    "CAM, crop at 0.3": ProbabilityCorrector(model, "CAM", view="crop", threshold=0.3),
-    **{f"control:{name}": create_control(f"control:{name}", model, method="CAM") for name in CONTROLS},
+    "CAM, crop at 0.3": ProbabilityCorrector(
+        model, "CAM", view="crop", threshold=0.3
+    ),
+    **{
+        f"control:{name}": create_control(f"control:{name}", model, method="CAM")
+        for name in CONTROLS
+    },
 }
 
 # %%
@@ -52,7 +68,9 @@ draw_accuracies(methods, title="200 scenes")
 # p-values are adjusted by Holm's method: each method was a chance to find something.
 
 outcomes = {name: group.outcome for name, group in methods.items()}
-adjusted = {row.method: row.holm_overall for row in comparison.rows if not row.leaks}
+adjusted = {
+    row.method: row.holm_overall for row in comparison.rows if not row.leaks
+}
 draw_fixed_broken(outcomes, p_values=adjusted, p_name="Holm p", title="200 scenes")
 
 # %%
@@ -64,7 +82,7 @@ draw_cost_gain(methods, title="200 scenes")
 # %%
 # In words, for the paper's method:
 
-print(verdict(outcomes["ScoreCAM"]))
+print(textwrap.fill(verdict(outcomes["ScoreCAM"]), 80))
 
 # %%
 # Against a control, image by image
@@ -74,8 +92,9 @@ print(verdict(outcomes["ScoreCAM"]))
 
 for row in compare([run], baseline="control:hflip").rows:
     if row.against is not None and not row.leaks:
-        table = row.against.outcome
+        pair = row.against
         print(
-            f"{row.method:20} alone right on {row.against.only_second:3}, the flip alone on "
-            f"{row.against.only_first:3}, exact McNemar p {table.mcnemar_p:.3f}"
+            f"{row.method:20} alone right on {pair.only_second:3}, "
+            f"the flip alone on {pair.only_first:3}, "
+            f"exact McNemar p {p_text(pair.outcome.mcnemar_p, equals=True)}"
         )

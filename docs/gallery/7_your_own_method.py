@@ -12,7 +12,11 @@ from PIL import Image
 from maskcorrect_plugin import ProbabilityCorrector, evaluate, load_model
 from maskcorrect_plugin.demo.scenes import make_scene
 from maskcorrect_plugin.evaluation.summary import summarise
-from maskcorrect_plugin.visualization import denormalize, draw_accuracies, draw_methods
+from maskcorrect_plugin.visualization import (
+    denormalize,
+    draw_accuracies,
+    draw_methods,
+)
 
 loaded = load_model("demo")
 
@@ -37,16 +41,20 @@ def middle(model, inputs, targets):
     return torch.outer(bump, bump).expand(len(inputs), -1, -1)
 
 
-correctors = {idea.__name__: ProbabilityCorrector(loaded.model, idea) for idea in (gradient_norm, edges, middle)} | {
-    "CAM": ProbabilityCorrector(loaded.model, "CAM")
-}
+correctors = {
+    idea.__name__: ProbabilityCorrector(loaded.model, idea)
+    for idea in (gradient_norm, edges, middle)
+} | {"CAM": ProbabilityCorrector(loaded.model, "CAM")}
 
 # %%
 # On one image:
 
 scene = make_scene("test", 77)
 inputs = loaded.transform(Image.fromarray(scene.image)).unsqueeze(0)
-results = {name: corrector.correct(inputs, keep=("attributions",)) for name, corrector in correctors.items()}
+results = {
+    name: corrector.correct(inputs, keep=("attributions",))
+    for name, corrector in correctors.items()
+}
 picture = denormalize(inputs[0], loaded.mean, loaded.std)
 draw_methods(picture, results, class_names=loaded.class_names, label=scene.label)
 
@@ -54,4 +62,7 @@ draw_methods(picture, results, class_names=loaded.class_names, label=scene.label
 # On 100 images. Whether an idea is worth more than the bump is what such a table is for.
 
 records = evaluate(correctors, "demo:100", loaded)
-draw_accuracies({name: summarise(table).overall for name, table in records.items()}, title="100 scenes")
+draw_accuracies(
+    {name: summarise(table).overall for name, table in records.items()},
+    title="100 scenes",
+)
