@@ -74,9 +74,7 @@ def crash(cli, run, steps, number):
 def step_of(steps, moment, *parts):
     """Number of the first step of a kind whose path has these parts in it."""
     return next(
-        number
-        for number, (kind, path) in enumerate(steps, 1)
-        if kind == moment and all(part in path for part in parts)
+        number for number, (kind, path) in enumerate(steps, 1) if kind == moment and all(part in path for part in parts)
     )
 
 
@@ -191,9 +189,7 @@ def test_one_of_two_workers_is_killed_and_the_other_one_goes_on(cli, run, steps)
 
 def test_while_a_worker_writes_another_one_leaves_its_file_alone(cli, run, steps):
     """The first is stopped in the middle of a part, which the second does as well; then the first goes on."""
-    stopped = start(
-        cli, run, crash_at=step_of(steps, "half-written", "records/CAM"), crash_signal=signal.SIGSTOP
-    )
+    stopped = start(cli, run, crash_at=step_of(steps, "half-written", "records/CAM"), crash_signal=signal.SIGSTOP)
     (temporary,) = wait_for(lambda: list(run.glob("records/CAM/.writing-*")), what="half a part")
     code, output = cli.run(*COMMAND, "-o", run)
     assert code == 0 and temporary.exists(), output
