@@ -9,9 +9,7 @@ from torch import nn
 from torchvision.transforms import v2
 
 NAMES = ("crow", "jay", "kite", "owl", "robin", "wren")
-TRANSFORM = v2.Compose(
-    [v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5] * 3, [0.25] * 3)]
-)
+TRANSFORM = v2.Compose([v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5] * 3, [0.25] * 3)])
 DELAY = "LIVELY_MILLISECONDS"
 """Environment variable: how long the network takes for each input beside its own time, so that a kill can hit it."""
 
