@@ -1,4 +1,4 @@
-"""When two runs are the same: ids and labels exactly, probabilities within 1e-5, answers except at ties closer than that."""
+"""When two runs are the same: ids and labels exactly, probabilities within 1e-5, answers except at closer ties."""
 
 import json
 
@@ -10,7 +10,7 @@ from maskcorrect_plugin.evaluation.records.maps import unpack_maps
 
 CLOSE = 1e-5
 HALF = 2**-11
-"""What storing in half precision makes of a difference below `CLOSE`: one unit of the last digit, for values up to 1."""
+"""What half precision makes of a difference below `CLOSE`: one unit of the last digit, for values up to 1."""
 PROBABILITIES = ("probs_before", "probs_after", "label_prob_before", "label_prob_after", "gap12", "gap15", "weights")
 EXACT = ("index", "id", "label", "failure", "num_candidates", "corrected", "flat", "forwards")
 
@@ -67,6 +67,7 @@ def _same(one, other):
 def _difference(one, other):
     """The largest difference of two columns of numbers or lists, where nulls must stand in the same places."""
     assert one.isna().tolist() == other.isna().tolist()
-    pairs = [(np.asarray(a, np.float64), np.asarray(b, np.float64)) for a, b in zip(one.dropna(), other.dropna())]
+    columns = ([np.asarray(value, np.float64) for value in column.dropna()] for column in (one, other))
+    pairs = list(zip(*columns, strict=True))
     assert all(a.shape == b.shape for a, b in pairs)
     return max((float(np.abs(a - b).max()) for a, b in pairs if a.size), default=0.0)

@@ -19,13 +19,15 @@ import time
 import traceback
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 STEPS = ("mkdir", "fsync", "replace", "link", "unlink")
 """Functions of `os` that make, name and remove files."""
 
 
 def environment(**changes):
-    """The environment of a command: this checkout and the tests can be imported, one thread, no launcher's variables."""
+    """Of a command: this checkout and the tests can be imported, one thread, no launcher's variables."""
     paths = [str(ROOT), str(ROOT / "adapters"), str(ROOT / "tests")]
     launcher = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     kept = {name: value for name, value in os.environ.items() if name not in launcher and "SLURM" not in name}
@@ -119,6 +121,22 @@ def wait_for(condition, timeout=120, what="something"):
     return value
 
 
+def children_of(pid):
+    """Processes that a process started."""
+    return [int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
+
+
+def is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="asks Linux for the children of a process")
+
+
 # --- the process that forks -------------------------------------------------------------------------------------------
 
 
@@ -131,7 +149,6 @@ def serve():
     import torchmetrics  # noqa: F401
     import torchvision.transforms.v2  # noqa: F401
 
-    import maskcorrect_adapters.native
     import maskcorrect_plugin.commands.evaluate
     import maskcorrect_plugin.demo.network  # noqa: F401
 
@@ -174,7 +191,7 @@ def run_command(args, log, cwd, env, crash_at, crash_signal, file_size):
         code = end.code
         if "LIST_STEPS" in os.environ:
             print(json.dumps(points.steps))
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - printed, as Python does at the end of a program
         traceback.print_exc()
     finally:
         sys.stdout.flush()

@@ -5,11 +5,10 @@ import random
 import shutil
 import signal
 import time
-from pathlib import Path
 
 import pytest
 from equal_runs import assert_equal_runs, files_of
-from forking_cli import ForkingCli, wait_for
+from forking_cli import ForkingCli, children_of, is_running, needs_proc, wait_for
 from lively_factory import DELAY, write_images
 
 from maskcorrect_plugin import RunFolder
@@ -78,7 +77,7 @@ def step_of(steps, moment, *parts):
     )
 
 
-# --- at every step by which files come to be ---------------------------------------------------------------------------
+# --- at every step by which files come to be --------------------------------------------------------------------------
 
 
 def test_a_run_has_many_moments_to_be_killed_at(steps):
@@ -140,7 +139,7 @@ def test_killed_between_the_last_part_and_the_summary(cli, run, steps):
     assert_resumed(cli, run)
 
 
-# --- from outside, at any time -----------------------------------------------------------------------------------------
+# --- from outside, at any time ----------------------------------------------------------------------------------------
 
 
 def kill_at_random(cli, run, seed, workers=(None,), attempts=60):
@@ -198,12 +197,7 @@ def test_while_a_worker_writes_another_one_leaves_its_file_alone(cli, run, steps
     assert_equal_runs(run, cli.folder / "reference")
 
 
-def children_of(pid):
-    """Processes that a process started."""
-    return [int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
-
-
-@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="asks Linux for the children of a process")
+@needs_proc
 @pytest.mark.parametrize("group", [False, True])
 def test_a_run_with_processes_that_read_images_is_killed(cli, run, steps, group):
     running = start(cli, run, "--num-workers", "2", **{DELAY: "20"})
@@ -214,15 +208,7 @@ def test_a_run_with_processes_that_read_images_is_killed(cli, run, steps, group)
     assert_resumed(cli, run)
 
 
-def is_running(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="asks Linux for the children of a process")
+@needs_proc
 def test_the_death_of_a_process_that_reads_images_is_one_clear_error(cli, run, steps):
     running = start(cli, run, "--num-workers", "1", **{DELAY: "20"})
     (reader,) = wait_for(lambda: children_of(running.pid), what="a process that reads images")
@@ -237,7 +223,7 @@ def test_the_death_of_a_process_that_reads_images_is_one_clear_error(cli, run, s
     assert_resumed(cli, run)
 
 
-# --- asked to stop -----------------------------------------------------------------------------------------------------
+# --- asked to stop ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
