@@ -6,16 +6,30 @@ import sys
 
 import pytest
 from conftest import ROOT
+from typer.testing import CliRunner
 
 from maskcorrect_plugin.app import server
 from maskcorrect_plugin.app.guard import FORM_BYTES, HEADERS, Guard
-from maskcorrect_plugin.errors import ArgumentError, MissingLibraryError
+from maskcorrect_plugin.cli import app
+from maskcorrect_plugin.errors import ArgumentError
+
+
+def maskcorrect(*arguments):
+    return CliRunner().invoke(app, ["app", *arguments])
 
 
 def test_gradio_is_asked_for_by_the_command_that_installs_it(monkeypatch):
     monkeypatch.setattr(server, "find_spec", lambda name: None)
-    with pytest.raises(MissingLibraryError, match=r'pip install "maskcorrect-plugin\[app\]"'):
-        server.serve(server.ServerOptions())
+    done = maskcorrect()
+    assert done.exit_code == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.endswith('Install it with: pip install "maskcorrect-plugin[app]"\n')
+
+
+def test_there_is_no_way_to_share_the_page_with_the_world():
+    help_text = maskcorrect("--help").stdout
+    assert "--host" in help_text and "--port" in help_text and "--share" not in help_text
+    done = maskcorrect("--share")
+    assert done.exit_code == 2 and "No such option: --share" in done.stderr
 
 
 def test_gradio_is_not_imported_before_the_page_is_served():

@@ -79,7 +79,7 @@ class Application:
             logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # about the connections that are cut
             server.should_exit = server.force_exit = True
 
-        server.handle_exit = end  # type: ignore[method-assign]
+        server.handle_exit = end
         # Uvicorn raises the signal again at its end; as an interrupt, so that what has to be removed is removed.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:

@@ -101,7 +101,7 @@ def _fields(start: Mapping[str, Any], locked: Collection[str]) -> dict[str, gr.C
         add("top_k", gr.Number, min_width=100)
         add("view", gr.Radio, list(VIEWS), min_width=160)
     add("threshold", gr.Slider, 0, HIGHEST_THRESHOLD, step=0.01, info="Map values at or below it are hidden.")
-    with gr.Accordion("Another model", open=False):
+    with gr.Accordion("Model" if "model" in locked else "Another model", open=False):
         specs = "torchvision:NAME, timm:NAME, hf:ORG/NAME, package.module:factory or demo"
         add("model", gr.Dropdown, list(MODELS), allow_custom_value=True, info=specs)
         add("weights", gr.Textbox, info="DEFAULT (the library's own), none (random), or the path of a file")
