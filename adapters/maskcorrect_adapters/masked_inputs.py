@@ -14,6 +14,7 @@ from torch import Tensor
 from maskcorrect_plugin.functional import spatial_size
 
 from .presets import Preset
+from .upsampling import products_suit, upsample_into, upsample_many
 
 
 class MaskedInputs:
@@ -38,6 +39,7 @@ class MaskedInputs:
         self.preset = preset
         self.memory_format = memory_format
         self._buffers: dict[int, Tensor] = {}
+        self._images = list(images)
 
     def __call__(self, rows: Sequence[int], channels: Tensor) -> tuple[Any, ...]:
         """The arguments of one forward.
@@ -51,13 +53,19 @@ class MaskedInputs:
         return (*masked, *(self._along(value, parts) for value in self.arguments))
 
     def _masked(self, index: int, parts: Sequence[tuple[int, int]], channels: Tensor) -> Tensor:
-        images = self.images[index]
-        masks = self.preset.masks(channels, spatial_size(images)).unsqueeze(1)
         buffer = self._buffer(index, len(channels))
+        images = self._images[index]
+        coarse = self.preset.scale_channels(channels, spatial_size(images))
+        corners, pixels = self.preset.align_corners, buffer.permute(0, 2, 3, 1)
+        if pixels.is_contiguous() and pixels.dtype == coarse.dtype and products_suit(coarse):
+            upsample_into(pixels, coarse, align_corners=corners)
+            masks = buffer
+        else:
+            masks = upsample_many(coarse, spatial_size(images), align_corners=corners).unsqueeze(1)
         start = 0
         for row, length in parts:
             stop = start + length
-            torch.mul(images[row : row + 1], masks[start:stop], out=buffer[start:stop])
+            torch.mul(masks[start:stop], images[row : row + 1], out=buffer[start:stop])
             start = stop
         return buffer
 
@@ -65,15 +73,13 @@ class MaskedInputs:
         """Room for `count` masked inputs; a smaller one when much less is needed, as after memory has run out."""
         images, buffer = self.images[index], self._buffers.get(index)
         wanted = self.memory_format(images) if index == 0 else torch.contiguous_format
-        if (
-            buffer is None
-            or not buffer.is_contiguous(memory_format=wanted)
-            or not len(buffer) // 2 < count <= len(buffer)
-        ):
+        fits = buffer is not None and len(buffer) // 2 < count <= len(buffer)
+        if buffer is None or not fits or not buffer.is_contiguous(memory_format=wanted):
             self._buffers.pop(index, None)
             shape = (count, *images.shape[1:])
             buffer = torch.empty(shape, dtype=images.dtype, device=images.device, memory_format=wanted)
             self._buffers[index] = buffer
+            self._images[index] = images.contiguous(memory_format=wanted)
         return buffer[:count]
 
     def _along(self, value: Any, parts: Sequence[tuple[int, int]]) -> Any:

@@ -58,6 +58,11 @@ class Calibration:
         self._trial = next(self._search) if sizes or formats else None
         self.trying = False
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether there is something left to try."""
+        return self._trial is not None
+
     def choose(self, left: int, tries: bool) -> Packing:
         """How to hand over the next batch.
 

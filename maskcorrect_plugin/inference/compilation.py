@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-logger = logging.getLogger("maskcorrect_plugin")
+from .folding import detached_copy
+from .memory import is_out_of_memory
 
-COMPILE_MODES = (False, True, "auto")
+logger = logging.getLogger("maskcorrect_plugin")
 
 COMPILE_SECONDS = 90.0
 """What compiling is expected to take. docs/performance.md has measured times: half a minute to two minutes."""
@@ -44,19 +45,41 @@ class Compilation:
         self._plain = math.inf
         self._compiled: list[float] = []
 
-    def worth_it(self, left: int) -> bool:
-        """Whether to compile now, with `left` inputs to go in this run."""
+    def start(self, left: int, fastest: Any, model: Any) -> None:
+        """Compiles if it is not done yet and is worth it; the work itself is done when `function` is first called.
+
+        Args:
+            left: Inputs to go in this run.
+            fastest: What is compiled: the model or a copy of it.
+            model: The model, whose weights say how long that is good.
+        """
+        if self.function is not None or not self._worth_it(left):
+            return
+        logger.info("compiling the model for its passes, after %.0f s of them", self._spent)
+        self._weights, self._compiled = weights_of(model), []
+        compiled = _frozen(fastest) if isinstance(fastest, nn.Module) else torch.compile(fastest, dynamic=False)
+        self.function = self._or_else(compiled, fastest) if self.mode == "auto" else compiled
+
+    def _worth_it(self, left: int) -> bool:
         if self.mode != "auto":
             return bool(self.mode)
         coming = 0.0 if math.isinf(self._plain) else left * self._plain
         return (self._spent + coming) * (1 - 1 / EXPECTED_GAIN) > COMPILE_SECONDS
 
-    def compile(self, model: Any) -> None:
-        """Makes `function`; the work is done when it is first called."""
-        logger.info("compiling the model for its passes, after %.0f s of them", self._spent)
-        self._weights = weights_of(model)
-        self._compiled = []
-        self.function = frozen(torch.compile(model, dynamic=False))
+    def _or_else(self, compiled: Callable[..., Any], plain: Callable[..., Any]) -> Callable[..., Any]:
+        """Nobody asked for compiling by name, so a network or a machine on which it fails goes on without."""
+
+        def call(*args: Any) -> Any:
+            try:
+                return compiled(*args)
+            except Exception as error:
+                if is_out_of_memory(error):
+                    raise
+                logger.warning("the model cannot be compiled, going on without: %s", str(error).partition("\n")[0])
+                self.mode, self.function = False, None
+                return plain(*args)
+
+        return call
 
     def refresh(self, model: Any) -> None:
         """Forgets the compiled model if the weights are not those that it was compiled with."""
@@ -84,13 +107,14 @@ class Compilation:
             self.mode, self.function = False, None
 
 
-def frozen(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Calls a compiled function with freezing on, which is looked at when it is compiled, that is, at a first call."""
+def _frozen(model: nn.Module) -> Callable[..., Any]:
+    """The model compiled with its weights as constants."""
+    function = torch.compile(detached_copy(model), dynamic=False)
 
     def call(*args: Any) -> Any:
         import torch._inductor.config as inductor  # slow to import, and only compiling needs it
 
-        with inductor.patch(freezing=True):
+        with inductor.patch(freezing=True):  # looked at when it is compiled, that is, at a first call
             return function(*args)
 
     return call

@@ -171,24 +171,28 @@ class PassEngine:
         Yields:
             ``(start, stop, scores)`` with scores (B,M) in at least float32.
         """
-        model = PassModel(self.forward_func, self._pairs) if count >= FOLDED_FROM else self.forward_func
+        model = PassModel(self.forward_func, self._pairs, fold=count >= FOLDED_FROM)
         calibration = self._calibration(like)
         tries = self._compilation.function is None and self.passes + count >= CALIBRATED_FROM
         self._compilation.refresh(self.forward_func)
 
         def size(left: int) -> int:
+            if model.settled and not (tries and calibration.unfinished):
+                self._compilation.start(left, model.fastest, self.forward_func)
             return calibration.choose(left, tries).size
 
         def attempt(start: int, stop: int) -> Tensor:
             waits = like.device.type == "cuda" and calibration.trying
             begun = _now(like.device, waits)
-            scores = self._pass(model, count - start, calibration.current.size, *make_batch(start, stop))
-            self._took(calibration, stop - start, _now(like.device, waits) - begun)
+            scores = self._pass(model, calibration.current.size, *make_batch(start, stop))
+            seconds = _now(like.device, waits) - begun
+            calibration.record(seconds)
+            if stop - start == calibration.current.size:
+                self._compilation.record(stop - start, seconds)
             return scores
 
         yield from self.chunks(count, like, attempt, size)
-        if isinstance(model, PassModel):
-            self._pairs = model.pairs
+        self._pairs = model.pairs
 
     def _calibration(self, like: Tensor) -> Calibration:
         kind = (like.device.type, *like.shape[-2:])
@@ -199,11 +203,6 @@ class PassEngine:
             )
         return self._calibrations[kind]
 
-    def _took(self, calibration: Calibration, count: int, seconds: float) -> None:
-        calibration.record(seconds)
-        if count == calibration.current.size:
-            self._compilation.record(count, seconds)
-
     def scores(self, inputs: Tensor, *args: Any) -> Tensor:
         """Class scores (B,M) of one batch by the model as it is: hooks on any of its modules see this forward.
 
@@ -211,19 +210,15 @@ class PassEngine:
         """
         return self._call(self.forward_func, inputs, *args)
 
-    def _pass(self, model: Callable[..., Any], left: int, full: int, inputs: Tensor, *args: Any) -> Tensor:
-        compilation = self._compilation
-        if compilation.function is None and compilation.worth_it(left):
-            compilation.compile(self.forward_func)
-        if compilation.function is None:
+    def _pass(self, model: PassModel, full: int, inputs: Tensor, *args: Any) -> Tensor:
+        compiled, count = self._compilation.function, len(inputs)
+        if compiled is None or 2 * count < full:
             return self._call(model, inputs, *args)
-        count = len(inputs)
         missing = full - count
         if missing > 0:  # a new shape would mean a new compilation
             inputs = torch.cat([inputs, inputs[-1:].expand(missing, -1, -1, -1)])
-        scores = self._call(compilation.function, inputs, *args)[:count]
-        self.passes -= max(0, missing)
-        return scores
+            self.passes -= missing
+        return self._call(compiled, inputs, *args)[:count]
 
     def _call(self, forward_func: Callable[..., Any], inputs: Tensor, *args: Any) -> Tensor:
         reference = first_tensor(self.forward_func)
@@ -265,7 +260,7 @@ class PassEngine:
 
 def _check_switch(name: str, value: Any) -> bool | str:
     """True, False or ``"auto"``."""
-    if value == "auto" or isinstance(value, bool):
+    if isinstance(value, bool) or (isinstance(value, str) and value == "auto"):
         return value
     raise ArgumentError(f"{name} must be True, False or 'auto', got {value!r}")
 

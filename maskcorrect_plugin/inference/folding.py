@@ -47,7 +47,7 @@ class PairWatch:
         handles = []
         try:
             for module in model.modules():
-                if _has_hooks(module):
+                if _is_altered(module):
                     continue
                 if type(module) is nn.Conv2d:
                     handles.append(module.register_forward_hook(self._after_convolution))
@@ -65,14 +65,17 @@ class PairWatch:
 
     def _after_norm(self, module: nn.Module, inputs: tuple[Any, ...], _output: Any) -> None:
         self._calls[module] += 1
-        given = inputs[0]
-        alive, version, conv = self._outputs.get(id(given), (None, None, None))
-        if conv is not None and alive is not None and alive() is given and given._version == version:
-            self._pairs[conv] = module  # type: ignore[assignment]  # the hook is on BatchNorm2d only
+        if id(inputs[0]) not in self._outputs or not isinstance(module, nn.BatchNorm2d):
+            return
+        reference, version, conv = self._outputs[id(inputs[0])]
+        output = reference()
+        if output is not None and output is inputs[0] and output._version == version:
+            self._pairs[conv] = module
 
 
-def _has_hooks(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks)
+def _is_altered(module: nn.Module) -> bool:
+    """Whether somebody listens to the module, changes what it is given or gives, or has replaced its forward."""
+    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
 
 
 def can_be_watched(model: Any) -> bool:
@@ -100,12 +103,28 @@ def folded_copy(model: nn.Module, pairs: Pairs) -> nn.Module:
 
 
 def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
-    weight, bias = fuse_conv_bn_weights(
-        conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
-    )
+    mean, variance = norm.running_mean, norm.running_var
+    if mean is None or variance is None:
+        raise ValueError("a BatchNorm without running statistics cannot be folded")
+    weight, bias = fuse_conv_bn_weights(conv.weight, conv.bias, mean, variance, norm.eps, norm.weight, norm.bias)
     folded = _shell(conv)
     folded.__dict__["_parameters"] = {"weight": weight, "bias": bias}
     return folded
+
+
+def detached_copy(model: nn.Module) -> nn.Module:
+    """The module tree again around parameters of its own, which share the model's memory.
+
+    A compiler that takes weights for constants knows them by the parameter object: a copy of its own is compiled anew.
+    """
+    copies: dict[nn.Module, nn.Module] = {}
+    copy = _sharing_copy(model, copies)
+    for module in copies.values():
+        module.__dict__["_parameters"] = {
+            name: None if parameter is None else nn.Parameter(parameter.detach(), requires_grad=False)
+            for name, parameter in module._parameters.items()
+        }
+    return copy
 
 
 def _sharing_copy(module: nn.Module, copies: dict[nn.Module, nn.Module]) -> nn.Module:

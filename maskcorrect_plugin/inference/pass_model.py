@@ -27,20 +27,23 @@ class PassModel:
     Args:
         model: The model, or any callable.
         pairs: What an earlier `PassModel` of the same model found, in `pairs`.
+        fold: Whether a copy is to be made.
 
     Attributes:
+        fastest: What is called: the model or the copy.
+        settled: Whether it stays so.
         pairs: Convolutions and the BatchNorms that are folded into them; None as long as nobody has looked.
     """
 
-    def __init__(self, model: Any, pairs: Pairs | None = None) -> None:
-        self.model = model
+    def __init__(self, model: Any, pairs: Pairs | None, *, fold: bool) -> None:
+        self.model = self.fastest = model
         self.pairs = pairs if can_be_watched(model) else {}
-        self._copy: nn.Module | None = None
+        self.settled = not fold or self.pairs == {}
 
     def __call__(self, inputs: Tensor, *args: Any) -> Any:
         """What the model returns."""
-        if self._copy is not None:
-            return self._copy(inputs, *args)
+        if self.settled:
+            return self.fastest(inputs, *args)
         if self.pairs is None:
             watch = PairWatch()
             with watch.on(self.model):
@@ -49,11 +52,12 @@ class PassModel:
         else:
             output = self.model(inputs, *args)
         if self.pairs:
-            self._copy = self._checked_copy(class_scores(output, len(inputs))[:1], inputs, args)
+            self.fastest = self._checked_copy(class_scores(output, len(inputs))[:1], inputs, args)
+        self.settled = True
         return output
 
-    def _checked_copy(self, expected: Tensor, inputs: Tensor, args: tuple[Any, ...]) -> nn.Module | None:
-        """The folded copy, if it says of one input what the model says of it; otherwise nothing is folded again."""
+    def _checked_copy(self, expected: Tensor, inputs: Tensor, args: tuple[Any, ...]) -> nn.Module:
+        """The folded copy, if it says of one input what the model says of it; else the model, and no copy any more."""
         count = len(inputs)
         args = tuple(a[:1] if isinstance(a, Tensor) and a.ndim and len(a) == count else a for a in args)
         try:
@@ -67,7 +71,7 @@ class PassModel:
             return copy
         self.pairs = {}
         logger.info("BatchNorm is not folded: the copy of the model does not say what the model says")
-        return None
+        return self.model  # type: ignore[no-any-return]
 
 
 def _tolerance(inputs: Tensor) -> float:
