@@ -158,4 +158,5 @@ def _label_axes(axes: Axes, groups: Mapping[str, GroupSummary]) -> None:
     totals = sorted({group.outcome.total for group in groups.values()})
     images = f"{totals[0]:,}" if len(totals) == 1 else f"{totals[0]:,} to {totals[-1]:,}"
     below: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top"}
-    axes.annotate(f"n = {images}; bars: 95 % intervals", (0, 0), (0, -27), size=SMALL, color=MUTED, **below)
+    note = f"n = {images}; bars: 95 % intervals; points that cost the same are moved aside"
+    axes.annotate(note, (0, 0), (0, -27), size=SMALL, color=MUTED, **below)
