@@ -8,7 +8,6 @@ from torch import nn
 from maskcorrect_plugin.inference import PassEngine, engine, evaluation_mode
 from maskcorrect_plugin.inference.calibration import Calibration, Packing
 
-
 START = Packing(8, True)
 
 
