@@ -28,7 +28,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from maskcorrect_plugin import CorrectionResult, LoadedModel, ProbabilityCorrector, load_model
-from maskcorrect_plugin.evaluation.records.parts import write_atomically
+from maskcorrect_plugin.evaluation.atomic import write_atomically
 from maskcorrect_plugin.images import find_images, load_batch
 from maskcorrect_plugin.versions import versions
 
