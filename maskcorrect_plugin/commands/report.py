@@ -17,9 +17,7 @@ def report_runs(
     Raises:
         MaskCorrectError: no finished run, or a file that would be overwritten.
     """
-    made = write_report(
-        runs, output, subset=Subset.parse(subset), pictures=images, title=title, overwrite=overwrite
-    )
+    made = write_report(runs, output, subset=Subset.parse(subset), pictures=images, title=title, overwrite=overwrite)
     echo(report_text(made))
 
 

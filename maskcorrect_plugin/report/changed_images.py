@@ -102,7 +102,9 @@ def _image(
             side[int(label)] = prob
     listed = dict.fromkeys([*map(int, classes_before[:MOST_CLASSES]), new, *([int(label)] if known else [])])
     least = [-float(probs_before[-1]), -float(probs_after[-1])]
-    classes = [ClassChange(each, *(side.get(each, low) for side, low in zip(sides, least, strict=True))) for each in listed]
+    classes = [
+        ClassChange(each, *(side.get(each, low) for side, low in zip(sides, least, strict=True))) for each in listed
+    ]
     subject = next(each for each in classes if each.index == (label if known else new))
     return ChangedImage(
         index=int(index),

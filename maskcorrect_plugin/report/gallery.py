@@ -21,7 +21,7 @@ from .families import Family, Tried
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_LISTED = 5_000
+MOST_LISTED = 10_000
 """Images that are listed at most, with or without a picture."""
 MAP_SIDE = 64
 """Pixels of a map's sides. All maps of an image are one JPEG, one below the other, stretched to squares."""
@@ -98,7 +98,9 @@ def _choose(family: Family, tried: Tried) -> _Choice:
 def _quotas(choices: Sequence[_Choice], pictures: int) -> list[int]:
     """Pictures of each method: explanations first."""
     counts = [len(choice.with_picture) for choice in choices]
-    first = fair_shares([count * choice.tried.explains for count, choice in zip(counts, choices, strict=True)], pictures)
+    first = fair_shares(
+        [count * choice.tried.explains for count, choice in zip(counts, choices, strict=True)], pictures
+    )
     rest = fair_shares([count - given for count, given in zip(counts, first, strict=True)], pictures - sum(first))
     return [given + more for given, more in zip(first, rest, strict=True)]
 
@@ -127,9 +129,7 @@ def _method(choice: _Choice) -> dict[str, Any]:
     }
 
 
-def _case(
-    choice: _Choice, number: int, image: ChangedImage, pictured: bool, packed: dict[str, str]
-) -> dict[str, Any]:
+def _case(choice: _Choice, number: int, image: ChangedImage, pictured: bool, packed: dict[str, str]) -> dict[str, Any]:
     """One image, and its picture into `packed`. Keys are short: there may be thousands."""
     case: dict[str, Any] = {
         "m": number,

@@ -7,7 +7,7 @@ from pathlib import Path
 from maskcorrect_plugin.checks import check_int
 from maskcorrect_plugin.comparison import compare
 from maskcorrect_plugin.errors import ArgumentError
-from maskcorrect_plugin.evaluation.records.parts import write_atomically
+from maskcorrect_plugin.evaluation.atomic import write_atomically
 from maskcorrect_plugin.evaluation.run_folder import RunFolder
 from maskcorrect_plugin.evaluation.subset import PAPER_SUBSET, Subset
 

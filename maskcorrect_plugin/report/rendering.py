@@ -44,17 +44,21 @@ def render(chapters: Sequence[Chapters], gallery: Gallery, title: str | None = N
     """
     names = [part.family.name for part in chapters]
     head, body = (Markup("\n".join(_static(name) for name in names_)) for names_ in (THEME, SCRIPTS))  # noqa: S704 - ours
-    return _environment().get_template("page.html").render(
-        title=title or "; ".join(names),
-        generator=GENERATOR,
-        version=__version__,
-        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        chapters=chapters,
-        gallery=gallery,
-        cases={**gallery.data, "drawing": _drawing()},
-        theme=head,
-        script=body,
-        policy=_policy(head, body),
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            title=title or "; ".join(names),
+            generator=GENERATOR,
+            version=__version__,
+            made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            chapters=chapters,
+            gallery=gallery,
+            cases={**gallery.data, "drawing": _drawing()},
+            theme=head,
+            script=body,
+            policy=_policy(head, body),
+        )
     )
 
 
@@ -83,7 +87,9 @@ def _static(name: str) -> str:
 
 def _policy(*scripts: str) -> str:
     """Nothing may be fetched, and these scripts alone may run."""
-    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts)
+    hashes = " ".join(
+        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts
+    )
     return (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; "
         "base-uri 'none'; form-action 'none'"

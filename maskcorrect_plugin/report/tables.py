@@ -73,5 +73,7 @@ def counted(value: float, kind: str = "") -> Cell:
 def gained(value: int) -> Cell:
     """A whole number with its sign; gains and losses are coloured."""
     return Cell(
-        number(value, "+,.0f") if value else "0", float(value), kind="fixed" if value > 0 else "broken" if value < 0 else ""
+        number(value, "+,.0f") if value else "0",
+        float(value),
+        kind="fixed" if value > 0 else "broken" if value < 0 else "",
     )
