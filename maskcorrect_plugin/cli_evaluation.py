@@ -1,4 +1,4 @@
-"""The commands of an evaluation: evaluate, compare, sweep, report. They parse; the work is imported when it is needed."""
+"""The commands of an evaluation: evaluate, compare, sweep, report. They parse; the work is imported when needed."""
 
 from enum import Enum
 from pathlib import Path

@@ -173,9 +173,14 @@ def _row(folder: RunFolder, method: str, subset: Subset) -> MethodRow:
 
 def _named_apart(family: Sequence[MethodRow]) -> list[MethodRow]:
     """Methods of the same name in several runs get the run's name, or its path where that is not enough."""
-    for name in (lambda row: f"{row.name_in_run} ({row.run.name})", lambda row: f"{row.name_in_run} ({row.run})"):
+    for whole_path in (False, True):
         names = [row.method for row in family]
-        family = [replace(row, method=name(row)) if names.count(row.method) > 1 else row for row in family]
+        family = [
+            replace(row, method=f"{row.name_in_run} ({row.run if whole_path else row.run.name})")
+            if names.count(row.method) > 1
+            else row
+            for row in family
+        ]
     return list(family)
 
 

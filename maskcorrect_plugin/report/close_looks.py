@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from maskcorrect_plugin.evaluation import paper
 from maskcorrect_plugin.evaluation.gains import class_gains, pair_gains
 from maskcorrect_plugin.evaluation.gap_bins import gap_bins
 from maskcorrect_plugin.evaluation.protocol import ProtocolReport, ProtocolRow, paper_protocol
@@ -88,7 +89,7 @@ def look_closely(family: Family, tried: Tried) -> CloseLook | None:
 
 
 def _bins_table(bins: "pd.DataFrame", labelled: bool) -> Table:
-    columns = [Column("gap"), Column("images"), Column("changed")]
+    columns = [Column("gap", numeric=False), Column("images"), Column("changed")]
     columns += [Column("fixed"), Column("broken")] if labelled else []
     rows = []
     for row in bins.itertuples():
@@ -172,7 +173,7 @@ def _both_ends(
 
 
 def _paper_table(headline: Tried, report: ProtocolReport) -> Table:
-    columns = [Column("", numeric=False), Column("this run"), Column("the paper")]
+    columns = [Column("number", numeric=False), Column("this run"), Column("the paper")]
 
     def text(row: ProtocolRow, value: float | None, of: int | None) -> Cell:
         if value is None:
@@ -182,7 +183,15 @@ def _paper_table(headline: Tried, report: ProtocolReport) -> Table:
         return Cell(formats.count(value) + (f" ({formats.share(value / of)})" if of else ""))
 
     rows = [
-        [Cell(row.name), text(row, row.measured, row.of), text(row, row.paper, row.paper_of)] for row in report.rows()
+        [
+            Cell(formats.plain_minus(row.name).replace("<=", "≤")),
+            text(row, row.measured, row.of),
+            text(row, row.paper, row.paper_of),
+        ]
+        for row in report.rows()
     ]
-    note = "The paper: VGG16 on the 50,000 images of ImageNet's validation set, Score-CAM. Counts compare with it only there."
+    note = (
+        f"The paper: {paper.MODEL} on {paper.DATA}, {formats.count(paper.IMAGES)} images, by Score-CAM. "
+        "Counts compare with it only there."
+    )
     return Table(f"The paper's experiment, by {headline.name}", columns, rows, note, sortable=False)

@@ -1,6 +1,6 @@
 """The figures of the page, each with what a reader who does not see it is told."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -9,9 +9,11 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from maskcorrect_plugin.evaluation.protocol import ProtocolReport
+from maskcorrect_plugin.evaluation.summary import GroupSummary
 from maskcorrect_plugin.visualization import (
     draw_accuracies,
     draw_confused_classes,
+    draw_cost_gain,
     draw_fixed_broken,
     draw_gap_bins,
     draw_gap_histograms,
@@ -20,12 +22,14 @@ from maskcorrect_plugin.visualization.palette import COLUMN_WIDTH, PAGE_WIDTH
 
 from . import formats
 from .families import Family, Tried
-from .svg import inline_svg
+from .svg import glyphs_of_the_browser, inline_svg
 from .verdicts import judging_p
 
 if TYPE_CHECKING:
     import pandas as pd
 
+SEVERAL = 3
+"""From so many methods on, costs are drawn."""
 HALF = 5.0
 """Inches: the width of figures that stand side by side."""
 
@@ -61,7 +65,7 @@ def draw_methods(family: Family, group: str) -> list[Drawing]:
     )
     key = f"f{family.number}-{group}"
     p_name = "Holm p" if several else "p"
-    return [
+    drawings = [
         _drawing(
             partial(draw_fixed_broken, outcomes, p_values=p_values, p_name=p_name),
             "Answers that each method broke, and that it fixed",
@@ -77,6 +81,19 @@ def draw_methods(family: Family, group: str) -> list[Drawing]:
             HALF,
         ),
     ]
+    if len(summaries) >= SEVERAL and group == "overall":
+        drawings.append(_draw_costs(summaries, f"{key}-costs"))
+    return drawings
+
+
+def _draw_costs(summaries: Mapping[str, GroupSummary], key: str) -> Drawing:
+    costs = "; ".join(
+        f"{name}: {formats.number(summary.forwards_per_image)} forwards, "
+        f"{formats.points(summary.outcome.difference)} points"
+        for name, summary in summaries.items()
+    )
+    caption = "What each method costs, and the accuracy that it gains, with 95 % intervals"
+    return _drawing(partial(draw_cost_gain, summaries), caption, key, f"Points for each method. {costs}.", HALF)
 
 
 def draw_histograms(family: Family, report: ProtocolReport) -> Drawing:
@@ -104,7 +121,7 @@ def draw_bins(family: Family, tried: Tried, bins: "pd.DataFrame") -> Drawing:
     )
     return _drawing(
         partial(draw_gap_bins, bins, definition=definition),
-        "Share of the answers that correction changed, fixed and broke, by the gap before it",
+        "Share of the answers that correction changed, fixed and broke, by the gap before correction",
         _key(family, tried, "bins"),
         f"Bars by gap. {counts}.",
     )
@@ -128,9 +145,11 @@ def _drawing(
     draw: Callable[..., Figure], caption: str, key: str, alternative: str, width: float = PAGE_WIDTH
 ) -> Drawing:
     """A figure at a width in inches, and at that of a phone."""
-    wide, narrow = (
-        inline_svg(draw(width=inches), f"{key}-{round(72 * inches)}", alternative) for inches in (width, COLUMN_WIDTH)
-    )
+    with glyphs_of_the_browser():
+        wide, narrow = (
+            inline_svg(draw(width=inches), f"{key}-{round(72 * inches)}", alternative)
+            for inches in (width, COLUMN_WIDTH)
+        )
     return Drawing(caption, wide, narrow)
 
 

@@ -26,13 +26,13 @@ def share(value: float) -> str:
 
 
 def plain_minus(definition: object) -> str:
-    """A gap's definition with proper minus signs.
+    """A difference of probabilities with proper minus signs; hyphens inside of words stay.
 
     Example:
         >>> plain_minus("p1 - p5 < 0.5")
         'p1 − p5 < 0.5'
     """
-    return str(definition).replace("-", MINUS)
+    return str(definition).replace(" - ", f" {MINUS} ")
 
 
 def points(difference: float) -> str:

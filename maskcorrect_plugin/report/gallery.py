@@ -21,7 +21,7 @@ from .families import Family, Tried
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_LISTED = 5_000
+MOST_LISTED = 10_000
 """Images that are listed at most, with or without a picture."""
 MAP_SIDE = 64
 """Pixels of a map's sides. All maps of an image are one JPEG, one below the other, stretched to squares."""

@@ -44,11 +44,14 @@ def _group(family: Family, name: str, title: str) -> Group:
     labelled = summary.outcome.total
     before = f", {formats.share(summary.outcome.accuracy_before)} answered rightly before" if labelled else ""
     caption = f"{formats.count(summary.images)} images{before}"
-    table = Table(caption, _columns(labelled), [_row(family, tried, name) for tried in family.methods], _note(summary))
+    table = Table(
+        caption, _columns(family, labelled), [_row(family, tried, name) for tried in family.methods], _note(summary)
+    )
     return Group(title, table, draw_methods(family, name) if labelled else [])
 
 
-def _columns(labelled: int) -> list[Column]:
+def _columns(family: Family, labelled: int) -> list[Column]:
+    several = len(family.fair) > 1
     first = [Column("method", numeric=False), Column("forwards", hint="forwards of the model per image")]
     last = [
         Column("changed", hint="images with another answer"),
@@ -57,15 +60,16 @@ def _columns(labelled: int) -> list[Column]:
     if not labelled:
         return [*first, *last]
     results = [
-        Column("finding", numeric=False, hint="by the p-value at the right, below 0.05 or not"),
+        Column("finding", numeric=False, hint="by the last p-value at the right, below 0.05 or not"),
         Column("after", hint="accuracy after correction"),
         Column("points", hint="accuracy after less before, in percentage points"),
         Column("95 % interval", hint="of the difference, by the bootstrap over images"),
         Column("fixed", hint="wrong before, right after"),
         Column("broken", hint="right before, wrong after"),
         Column("p", hint="exact McNemar test of fixed against broken"),
-        Column("Holm p", hint="the same, adjusted for all methods tried that do not look at the labels"),
     ]
+    if several:
+        results.append(Column("Holm p", hint="the same, adjusted for all methods tried that do not look at the labels"))
     return [*first, *results, *last]
 
 
@@ -87,8 +91,9 @@ def _row(family: Family, tried: Tried, name: str) -> list[Cell]:
         counted(table.fixed, "fixed"),
         counted(table.broken, "broken"),
         Cell(formats.p_value(table.mcnemar_p), table.mcnemar_p),
-        Cell(formats.p_value(holm), holm),
     ]
+    if len(family.fair) > 1:
+        results.append(Cell(formats.p_value(holm), holm))
     return [*first, *results, *last]
 
 
@@ -107,12 +112,15 @@ def _note(summary: GroupSummary) -> str:
 
 def probabilities_table(family: Family) -> Table:
     """What correction did to the probabilities themselves, over all images."""
-    names = ["top-5 accuracy", "log-likelihood", "Brier score", "calibration error"]
-    hints = ["", "negative, in nats: lower is better", "from 0 to 2: lower is better", "ECE, 15 bins: lower is better"]
-    sides = [(f"{name}, {side}", hint) for name, hint in zip(names, hints, strict=True) for side in ("before", "after")]
-    columns = [Column("method", numeric=False), *(Column(title, hint=hint) for title, hint in sides)]
+    columns = [
+        Column("method", numeric=False),
+        Column("top-5 accuracy", hint="sorted by its change, as the others are"),
+        Column("negative log-likelihood", hint="in nats: lower is better"),
+        Column("Brier score", hint="from 0 to 2: lower is better"),
+        Column("calibration error", hint="ECE, 15 bins: lower is better"),
+    ]
     rows = [[Cell(tried.name), *_probabilities(tried.row.summary.overall)] for tried in family.methods]
-    return Table("Quality of the probabilities, all images", columns, rows)
+    return Table("Quality of the probabilities over all images, before → after correction", columns, rows)
 
 
 def _probabilities(summary: GroupSummary) -> Iterator[Cell]:
@@ -121,5 +129,4 @@ def _probabilities(summary: GroupSummary) -> Iterator[Cell]:
         (values, lambda value: formats.number(value, ".4f")) for values in (summary.nll, summary.brier, summary.ece)
     ]
     for values, text in metrics:
-        yield Cell(text(values.before), values.before)
-        yield Cell(text(values.after), values.after)
+        yield Cell(f"{text(values.before)} → {text(values.after)}", values.after - values.before)

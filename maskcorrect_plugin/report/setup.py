@@ -20,16 +20,17 @@ FINGERPRINT = 12
 
 def lead(family: Family) -> str:
     """What was done, in two sentences."""
-    headline, images = family.headline, count(family.headline.row.summary.images)
+    headline, summary = family.headline, family.headline.row.summary
     if headline.control is not None:
         second = f"it was asked again about something else ({headline.control.summary})"
     elif headline.settings.get("view") == "mask":
         second = f"it was asked again with what it had not used hidden, going by {headline.name}"
     else:
         second = f"it was asked again about what it had used, going by {headline.name}"
+    question = " How often was it right before, and how often after?" if summary.overall.outcome.total else ""
     return (
-        f"A network answered {images} images. Then {second}, and what it said was added to its first answer. "
-        "How often was it right before, and how often after?"
+        f"A network was asked about {count(summary.images)} images. Then {second}, and what it said was added to its "
+        f"first answer.{question}"
     )
 
 
@@ -39,7 +40,7 @@ def steps(family: Family) -> list[str]:
     model, table = identity["model"], family.headline.row.summary.overall.outcome
     right = f" {share(table.accuracy_before)} of its answers were right." if table.total else ""
     first = (
-        f"The network {family.headline.row.model} ({count(model['num_classes'])} classes) answered "
+        f"The network {family.headline.row.model} ({count(model['num_classes'])} classes) was asked about "
         f"{count(identity['data']['count'])} images of {family.headline.row.data}.{right}"
     )
     return [first, *_second_look(family.headline, settings), "Nothing was trained: it is the same network throughout."]
@@ -48,7 +49,8 @@ def steps(family: Family) -> list[str]:
 def _second_look(tried: Tried, settings: Mapping[str, Any]) -> Iterator[str]:
     """What was asked again, how it was added, and of which images."""
     if tried.control is not None:
-        yield f"It was asked again about something else: {tried.control.summary}. This is a control; it explains nothing."
+        yield f"It was asked again about something else: {tried.control.summary}."
+        yield "This is a control; it explains nothing."
         yield "What it said was added to its first answer, and the sum made a distribution again."
     else:
         layer = f" at its layer {settings['target_layer']}" if settings.get("target_layer") else ""

@@ -3,13 +3,14 @@
 import io
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from xml.etree import ElementTree
 
-import matplotlib
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from maskcorrect_plugin.visualization.palette import COLORS, FRAME, INK, MUTED, styled
+from maskcorrect_plugin.visualization.palette import COLORS, FRAME, INK, MUTED, write_figure
 
 COLOR_NAMES = {
     **{color.lower(): f"--{name.replace('_', '-')}" for name, color in COLORS.items()},
@@ -27,18 +28,24 @@ _REFERENCE = re.compile(r"(?:url\()?#([\w.-]+)\)?")
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
 
 
+@contextmanager
+def glyphs_of_the_browser() -> Iterator[None]:
+    """Inside, figures may hold signs that no font of this computer has: the reader's browser draws them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        yield
+
+
 def inline_svg(figure: Figure, key: str, alternative: str) -> Markup:
     """A figure as an ``<svg>`` element.
 
     Args:
-        figure: Any of this package. Texts in it stay texts, so the browser finds the glyphs that a font lacks.
+        figure: Any of this package. Texts in it stay texts.
         key: Begins every ``id``; each figure of a page needs another one. Letters, digits and hyphens.
         alternative: What a reader who does not see it is told.
     """
-    file = io.StringIO()
-    with styled(), matplotlib.rc_context({"svg.fonttype": "none"}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
-        figure.savefig(file, format="svg", bbox_inches="tight", pad_inches=0.05, metadata={"Date": None})
+    file = io.BytesIO()
+    write_figure(figure, file, "svg", 72, text_as_text=True)
     root = ElementTree.fromstring(file.getvalue())  # noqa: S314 - matplotlib wrote it a moment ago
     used = {name for element in root.iter() for value in element.attrib.values() for name in _REFERENCE.findall(value)}
     for element in list(root.iter()):

@@ -106,6 +106,8 @@ def often(p_value: float) -> str:
     """
     if p_value < 0.001:
         return "less than once in 1,000 times"
+    if p_value > 0.99:
+        return "practically always"
     times, of = (100 * p_value, 100) if p_value >= 0.1 else (1000 * p_value, 1000)
     return f"{times:.0f} times in {of:,}" if round(times) != 1 else f"once in {of:,} times"
 
@@ -132,9 +134,9 @@ def beside_controls(family: Family) -> str:
     columns = [*PAIRED_COLUMNS, "failure"]
     pair = compare_corrected(headline.row.records(columns), best.row.records(columns)).outcome
     strongest = f"The strongest of {len(controls)} controls" if len(controls) > 1 else "The control"
-    summary_text = best.control.summary if best.control else ""
+    asked = best.control.summary if best.control else ""
     return (
-        f"{strongest}, {best.name} ({summary_text}; no explanation), comes to {points(summary.outcome.difference)} points for "
+        f"{strongest}, {best.name} ({asked}; no explanation), comes to {points(summary.outcome.difference)} points for "
         f"{_plain(summary.forwards_per_image)} forwards an image, where {headline.name} comes to "
         f"{points(headline.row.summary.overall.outcome.difference)} for "
         f"{_plain(headline.row.summary.overall.forwards_per_image)}. On the same images it alone is right "

@@ -53,9 +53,7 @@ def bar_style(kind: str, **more: Any) -> dict[str, Any]:
 
 
 def legend_height(texts: Iterable[str], width: float) -> float:
-    """Inches that a legend of these texts takes above axes of that width: in one line if it fits, else one below the
-    other.
-    """
+    """Inches that a legend takes above axes of that width: in one line if it fits, else one text below the other."""
     lines = _legend_lines(list(texts), width)
     return 0.05 + 0.17 * lines
 

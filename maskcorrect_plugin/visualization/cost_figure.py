@@ -14,11 +14,24 @@ from maskcorrect_plugin.errors import ArgumentError
 from maskcorrect_plugin.evaluation.controls import CONTROLS, is_control
 from maskcorrect_plugin.evaluation.summary import GroupSummary
 
-from .charts import MINUS, TITLE, chart_axes, draw_legend, draw_title, figure_of, plain_frame, size_of
+from .charts import (
+    MINUS,
+    TITLE,
+    chart_axes,
+    check_width,
+    draw_legend,
+    draw_title,
+    figure_of,
+    legend_height,
+    plain_frame,
+    size_of,
+)
 from .palette import COLORS, EDGE, FRAME, INK, MUTED, NORMAL, PAGE_WIDTH, SMALL, draw_note, styled, text_width, wrap
 
 NAMES = 2.3
 """Inches that a method with its gain may take at the right of the axes."""
+NAMES_SHARE = 0.4
+"""Of the figure's width, at most so much."""
 PITCH = 0.17
 """Inches from one name to the next, at least."""
 SMALLEST = 2.6
@@ -35,7 +48,13 @@ MARKS: dict[str, dict[str, Any]] = {
 """How a point looks by what it is; shapes differ, too, for grey print."""
 
 
-def draw_cost_gain(groups: Mapping[str, GroupSummary], *, title: str | None = None, axes: Axes | None = None) -> Figure:
+def draw_cost_gain(
+    groups: Mapping[str, GroupSummary],
+    *,
+    title: str | None = None,
+    axes: Axes | None = None,
+    width: float = PAGE_WIDTH,
+) -> Figure:
     """The forwards that each method spends on an image against the accuracy that it gains, with 95 % intervals.
 
     Args:
@@ -43,6 +62,7 @@ def draw_cost_gain(groups: Mapping[str, GroupSummary], *, title: str | None = No
             them. Those without a labelled image are left out.
         title: Above everything.
         axes: Draw here instead of in a new figure. Names stand at the right of the axes.
+        width: Of a new figure, in inches.
 
     Raises:
         ValueError: there is no method.
@@ -50,15 +70,17 @@ def draw_cost_gain(groups: Mapping[str, GroupSummary], *, title: str | None = No
     if not groups:
         raise ArgumentError("groups must hold at least one method, got none")
     known = {name: group for name, group in groups.items() if group.outcome.total and group.forwards_per_image > 0}
-    labels = [wrap(name, NAMES - 0.45, NORMAL, 1) + f"  {_points(group)}" for name, group in known.items()]
+    room = min(NAMES, NAMES_SHARE * check_width(width)) - 0.45
+    labels = [wrap(name, room, NORMAL, 1) + f"  {_points(group)}" for name, group in known.items()]
+    kinds = list(dict.fromkeys(kind_of(name) for name in known))
     with styled():
         if axes is None:
             right = LEADER + max((text_width(label, NORMAL) for label in labels), default=0) + 0.1 + EDGE
             height = max(SMALLEST, len(labels) * PITCH)
-            above = 0.22 + (TITLE if title else 0)
-            axes = chart_axes(PAGE_WIDTH, height, left=0.5, right=right, above=above, below=0.52)
+            above = legend_height(kinds, width - 0.5 - right) + (TITLE if title else 0)
+            axes = chart_axes(width, height, left=0.5, right=right, above=above, below=0.52)
         plain_frame(axes, "top", "right")
-        draw_title(axes, title, rise=18)
+        draw_title(axes, title, legend=kinds)
         if known:
             _draw_points(axes, known, labels)
         else:

@@ -68,12 +68,12 @@ def font_families() -> list[str]:
 
 
 @contextlib.contextmanager
-def styled() -> Iterator[None]:
-    """Inside, matplotlib's defaults and this style hold; afterwards the user's settings are back.
+def styled(**more: Any) -> Iterator[None]:
+    """Inside, matplotlib's defaults, this style and `more` hold; afterwards the user's settings are back.
 
     The settings belong to the whole process: the lock keeps threads that draw from mixing theirs.
     """
-    with _STYLING, style.context({**_STYLE, "font.family": font_families()}, after_reset=True):
+    with _STYLING, style.context({**_STYLE, "font.family": font_families(), **more}, after_reset=True):
         yield
 
 
@@ -91,7 +91,7 @@ def new_figure(width: float, height: float) -> Figure:
     return NotebookFigure(figsize=(width, height), dpi=200)
 
 
-def write_figure(figure: Figure, target: Path | BinaryIO, kind: str, dpi: float) -> None:
+def write_figure(figure: Figure, target: Path | BinaryIO, kind: str, dpi: float, *, text_as_text: bool = False) -> None:
     """Writes a figure, cut to what is drawn.
 
     Args:
@@ -99,10 +99,11 @@ def write_figure(figure: Figure, target: Path | BinaryIO, kind: str, dpi: float)
         target: A file or a stream.
         kind: ``"png"``, ``"svg"`` or ``"pdf"``.
         dpi: Dots per inch, of the pictures in it.
+        text_as_text: In SVG, for a page that has fonts of its own: texts instead of their outlines.
     """
     # Without a date the same figure gives the same file.
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
-    with styled():
+    with styled(**{"svg.fonttype": "none" if text_as_text else "path"}):
         figure.savefig(target, format=kind, dpi=dpi, bbox_inches="tight", pad_inches=0.05, metadata=metadata)
 
 

@@ -22,6 +22,7 @@ function makeCard(data, item) {
   const family = data.families[method.family];
   const name = (index) => family.classes[index];
   const [old, now] = item.a;
+  const kind = item.k === "changed" && item.l !== null ? "still wrong" : item.k;
   const facts = [item.l === null ? "true class unknown" : `true class ${name(item.l)}`, `gap ${item.g.toFixed(2)}`];
   if (data.methods.length > 1) facts.push(method.name);
   if (data.families.length > 1) facts.push(family.name);
@@ -31,10 +32,10 @@ function makeCard(data, item) {
     element(
       "div",
       { class: "case-head" },
-      element("span", { class: `badge ${item.k}` }, item.k),
-      element("h3", {}, item.n),
-      element("p", {}, name(old), " → ", element("strong", {}, name(now))),
-      element("p", { class: "case-facts" }, facts.join(" · ")),
+      element("span", { class: `badge ${item.k}` }, kind),
+      element("h3", { class: "clamped", title: item.n }, item.n),
+      element("p", { class: "clamped" }, name(old), " → ", element("strong", {}, name(now))),
+      element("p", { class: "case-facts clamped" }, facts.join(" · ")),
     ),
     element("div", { class: "tiles" }, ...makeTiles(item, name)),
   );
@@ -55,7 +56,7 @@ function makeTiles(item, name) {
       element(
         "figcaption",
         {},
-        name(index),
+        element("span", { class: "clamped", title: name(index) }, name(index)),
         ...tags.flatMap(([text, more]) => [" ", element("span", { class: `tag${more}` }, text)]),
         element("span", { class: "bars" }, ...makeBar("before", before), ...makeBar("after", after)),
       ),
