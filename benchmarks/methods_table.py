@@ -5,8 +5,8 @@
     python benchmarks/methods_table.py --option torchcam:SSCAM num_samples=4
 
 For each installed method `ProbabilityCorrector` corrects one image. Written to the output folder: ``methods.md``, a
-table of forwards and backwards (counted), seconds (one run each, no repetition) and failures with their reason; and
-``methods.png``, the map of the most probable class. Both are rewritten after each method.
+table of forwards and backwards (counted), processor time (one run each, no repetition) and failures with their reason;
+and ``methods.png``, the map of the most probable class. Both are rewritten after each method.
 """
 
 import argparse
@@ -44,7 +44,7 @@ class Row:
         class_aware: As declared.
         forwards: Images that went forward through the model.
         backwards: Images whose gradient came back through its output.
-        seconds: Wall time of one correction.
+        seconds: Processor time of one correction, over all threads: a busy machine stretches it less than wall time.
         note: What there is to say: options that are not the default, why it failed, how many maps were flat.
         values: The map (H,W) of the most probable class; None if it failed.
     """
@@ -105,10 +105,10 @@ def measure(name: str, model: nn.Module, inputs: Tensor, layer: str, top_k: int,
     """Corrects one image with one method; its options, and whatever goes wrong, become the row's note."""
     counter = PassCounter(model)
     values, notes = None, [f"{key}={value}" for key, value in options.items()]
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         corrector = ProbabilityCorrector(model, name, target_layer=layer, top_k=top_k, **options)
-        start = time.perf_counter()  # again: the library may just have been imported
+        start = time.process_time()  # again: the library may just have been imported
         result = corrector.correct(inputs, keep=("attributions",))
     except Exception as error:  # noqa: BLE001  (a failure is a result here)
         lines = str(error).splitlines() or [""]
@@ -117,7 +117,7 @@ def measure(name: str, model: nn.Module, inputs: Tensor, layer: str, top_k: int,
         flat = int(result.flat.sum())
         notes += [f"{flat} of {result.flat.numel()} maps flat"] if flat else []
         values = None if result.attributions is None else result.attributions[0, 0].cpu()
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     counter.handle.remove()
     aware = describe_methods()[name].class_aware
     return Row(name, aware, counter.forwards, counter.backwards, seconds, "; ".join(notes), values)
@@ -125,11 +125,11 @@ def measure(name: str, model: nn.Module, inputs: Tensor, layer: str, top_k: int,
 
 def table(rows: Sequence[Row], about: str, top_k: int) -> str:
     """The Markdown document."""
-    head = ("method", "class-aware", "forwards", "backwards", "seconds", "note")
+    head = ("method", "class-aware", "forwards", "backwards", "CPU seconds", "note")
     lines = [head, ("---", "---", "---:", "---:", "---:", "---"), *(row.cells for row in rows)]
     explained = (
         f"One image, K = {top_k} candidates. Forwards count the one that finds the candidates and the {top_k} that ask "
-        "again. Seconds are one run each, not repeated, for the whole correction."
+        "again. Seconds are processor time of the whole correction, one run each, not repeated."
     )
     return "\n".join(["# Attribution methods", "", about, "", explained, "", *map(_line, lines), ""])
 
@@ -171,7 +171,8 @@ def describe(loaded: LoadedModel, inputs: Tensor, image: str, layer: str) -> str
     """Under what conditions the table came about."""
     weights = "RANDOM weights" if loaded.weights is None else f"weights {Path(loaded.weights).name}"
     size = " x ".join(str(side) for side in inputs.shape[-2:])
-    machine = f"torch {torch.__version__}, CPU ({platform.machine()}), {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    machine = f"torch {torch.__version__}, CPU ({platform.machine()}), {threads} thread{'s' if threads > 1 else ''}"
     return f"{loaded.spec} at {size}, {weights}, target layer `{layer}`, image: {image}. {machine}."
 
 

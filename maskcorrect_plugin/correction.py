@@ -47,8 +47,8 @@ class ProbabilityCorrector(Corrector):
         std: Standard deviation of the input normalisation, for ``fill="black"``.
         batch_size: Inputs per forward, or ``"auto"``.
         precision: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
-        channels_last: Hand inputs over in channels_last memory format.
-        compile: `torch.compile` the model for the many passes.
+        channels_last: Hand inputs over in channels_last memory format; ``"auto"`` tries both in long runs.
+        compile: `torch.compile` the model for the many passes; ``"auto"`` does so once their number repays it.
         **method_options: The method's own options, for example ``preset="grad_cam"``.
 
     Example:
@@ -78,8 +78,8 @@ class ProbabilityCorrector(Corrector):
         std: Sequence[float] | None = None,
         batch_size: int | str = "auto",
         precision: str = "float32",
-        channels_last: bool = True,
-        compile: bool = False,
+        channels_last: bool | str = "auto",
+        compile: bool | str = False,
         **method_options: Any,
     ) -> None:
         super().__init__(

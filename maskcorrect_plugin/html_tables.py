@@ -14,8 +14,8 @@ def html_table(head: Sequence[str], rows: Iterable[Sequence[str]], title: str = 
         note: Below it.
 
     Example:
-        >>> html_table(["method", "fixed"], [["<CAM>", "3"]])
-        '<table class="dataframe"><thead><tr><th>method</th><th>fixed</th></tr></thead><tbody><tr><th>&lt;CAM&gt;</th><td>3</td></tr></tbody></table>'
+        >>> html_table(["method"], [["<CAM>"]])[-52:]
+        '<tbody><tr><th>&lt;CAM&gt;</th></tr></tbody></table>'
     """
     body = "".join(_row(["th", *["td"] * (len(row) - 1)], row) for row in rows)
     table = f'<table class="dataframe"><thead>{_row(["th"] * len(head), head)}</thead><tbody>{body}</tbody></table>'

@@ -120,7 +120,7 @@ class DenseKriging:
 
     def relative_error(self, known):
         """The error of all maps, each relative to its own map, that is to be expected from variances."""
-        means = (self.weights() @ known[self.asked]) ** 2
+        means = (self.weights() @ known[self.asked]).clamp_min(0) ** 2
         matrix = self.kernel[self.asked][:, self.asked] + self.nugget * torch.eye(len(self.asked))
         factor = torch.stack([column @ torch.linalg.inv(matrix) @ column for column in known[self.asked].T])
         factor = factor / len(self.asked)
@@ -138,9 +138,10 @@ def dense_estimate(channels, scores, count, roots):
     """Scores (C,K) and the channels asked about."""
     dense = DenseKriging(channels)
     known = scores.sqrt() if roots else scores
-    dense.ask(count // 4 if roots else count, lambda variance: channels.square().sum(dim=1) * variance)
-    if roots:
-        dense.ask(count - count // 4, dense.relative_error(known))
+    rounds = 4 if roots else 1
+    dense.ask(count // rounds, lambda variance: channels.square().sum(dim=1) * variance)
+    for _ in range(rounds - 1):
+        dense.ask(count // rounds, dense.relative_error(known))
     estimates = dense.weights() @ known[dense.asked]
     estimates = estimates.clamp_min(0) ** 2 if roots else estimates
     estimates[dense.asked] = scores[dense.asked]
@@ -149,7 +150,7 @@ def dense_estimate(channels, scores, count, roots):
 
 @pytest.mark.parametrize("roots", [True, False])
 def test_equals_kriging_by_dense_matrices(device, roots):
-    """With roots, two of eight channels are asked about first, and then those that the maps are most unsure of."""
+    """With roots in four rounds, the last three of which go by how unsure the maps are."""
     activations = random_activations()
     scores = random_scores(activations) ** 3
     extended, asked = budgeted(activations.to(device), scores.to(device), 8, roots)
@@ -186,6 +187,15 @@ def test_a_class_that_never_scores_does_not_disturb_the_others(roots):
     assert torch.equal(asked, asked_with_zero)
     torch.testing.assert_close(with_zero[..., :-1], expected)
     assert (with_zero[..., -1] == 0).all()
+
+
+@pytest.mark.parametrize(("max_masks", "sizes"), [(1, [1]), (3, [1, 1, 1]), (8, [2, 2, 2, 2]), (10, [2, 3, 2, 3])])
+def test_probabilities_are_asked_for_in_four_rounds(max_masks, sizes):
+    activations = random_activations(count=1)
+    for roots, expected in ((True, sizes), (False, [max_masks])):
+        ask = Asked(random_scores(activations))
+        budgeted_scores(ask, activations, live_channels(activations), max_masks, roots=roots)
+        assert [int(asked.sum()) for asked in ask.rounds] == expected
 
 
 @pytest.mark.parametrize("roots", [True, False])

@@ -157,7 +157,7 @@ def test_compiled_passes_equal_the_eager_ones_and_ragged_batches_are_padded(tiny
     def backend(graph, examples):
         return lambda *args: seen.append([a.shape[0] for a in args if a.shape[1:] == inputs.shape[1:]]) or graph(*args)
 
-    engine._compiled = torch.compile(tiny_net, dynamic=False, backend=backend)
+    engine._compilation.function = torch.compile(tiny_net, dynamic=False, backend=backend)
     with evaluation_mode(tiny_net):
         torch.testing.assert_close(run(engine, inputs), tiny_net(inputs), rtol=0, atol=1e-5)
     assert seen == [[4], [4]]

@@ -3,8 +3,8 @@
 Channels are asked about greedily: next the one whose unknown score is to be expected to make the largest error in the
 map. The others are estimated from those, see `kriging`.
 
-Where probabilities weigh the channels, a quarter of the budget finds out where they are large, and the rest goes there:
-a map is often made of few channels, and of which depends on the class.
+Where probabilities weigh the channels, this is done in four rounds, and each goes by the scores that came before: a map
+is often made of few channels, and of which depends on the class.
 
 Nothing is random, and an image does not see its batch mates.
 """
@@ -18,8 +18,8 @@ from maskcorrect_plugin.functional import at_least_float32, scale_maps
 
 from .kriging import Kriging
 
-FIRST_SHARE = 4
-"""One mask in so many is asked about before anything is known of the scores."""
+ROUNDS = 4
+"""Equal parts of the budget, each chosen in the light of those before."""
 
 
 def budgeted_scores(
@@ -42,27 +42,37 @@ def budgeted_scores(
     maps = at_least_float32(activations).flatten(2)
     kriging = Kriging(scale_maps(activations).flatten(2), max_masks)
     energy = maps.square().sum(dim=2)
-    first = max(1, max_masks // FIRST_SHARE) if roots else max_masks
-
-    left = _choose(kriging, live, first, lambda variance: energy * variance)
+    rounds = ROUNDS if roots else 1
+    first, *later = sorted({max(1, max_masks * part // rounds) for part in range(1, rounds + 1)})
+    left = _choose(kriging, live, first, energy, torch.zeros_like(energy))
     scores = ask(live & ~left)
-    if first < max_masks:
+    for total in later:
         linear, quadratic = _relative_errors(kriging, scores, maps)
-        before = left
-        left = _choose(kriging, left, max_masks, lambda variance: energy * variance * (linear + quadratic * variance))
+        before, left = left, _choose(kriging, left, total, energy * linear, energy * quadratic)
         scores = scores + ask(before & ~left)
     estimates, _ = kriging.estimate(scores.clamp_min(0).sqrt() if roots else scores)
     return torch.where(left.unsqueeze(2), estimates.clamp_min(0).square() if roots else estimates, scores)
 
 
-def _choose(kriging: Kriging, left: Tensor, total: int, error: Callable[[Tensor], Tensor]) -> Tensor:
-    """Adds the masks of largest error until there are `total`; gives what is then left to choose from, (N,C) bool.
+def _choose(kriging: Kriging, left: Tensor, total: int, linear: Tensor, quadratic: Tensor) -> Tensor:
+    """Adds the masks of largest error until there are `total`.
 
     An image with fewer masks fills up with whatever comes: all its scores will be known.
+
+    Args:
+        kriging: Gets the masks.
+        left: (N,C) bool: the channels to choose from.
+        total: How many masks there shall be.
+        linear: (N,C), what the variance of a score adds to the error of the maps.
+        quadratic: (N,C), what its square adds.
+
+    Returns:
+        (N,C) bool: the channels that are left.
     """
     left = left.clone()
     while kriging.size < total:
-        pick = torch.where(left, error(kriging.variance), -1).argmax(dim=1, keepdim=True)
+        error = kriging.variance * (linear + quadratic * kriging.variance)
+        pick = torch.where(left, error, -1).argmax(dim=1, keepdim=True)
         kriging.add(pick)
         left.scatter_(1, pick, False)
     return left
@@ -80,7 +90,7 @@ def _relative_errors(kriging: Kriging, scores: Tensor, maps: Tensor) -> tuple[Te
     roots = scores.clamp_min(0).sqrt()
     roots = roots / roots.amax(dim=1, keepdim=True).clamp_min(torch.finfo(roots.dtype).tiny)  # squares must not vanish
     means, factor = kriging.estimate(roots)
-    means, factor = means.square(), factor.unsqueeze(1)
+    means, factor = means.clamp_min(0).square(), factor.unsqueeze(1)
     coarse = torch.einsum("nck,ncd->nkd", means, maps.to(means.dtype))
     energy = coarse.square().sum(dim=2).unsqueeze(1).clamp_min(torch.finfo(means.dtype).tiny)
     return (4 * means * factor / energy).sum(dim=2), (2 * factor.square() / energy).sum(dim=2)

@@ -34,7 +34,7 @@ class Kriging:
     def __init__(self, masks: Tensor, capacity: int) -> None:
         count, channels, _ = masks.shape
         self._masks = masks
-        self._norms = torch.linalg.vector_norm(masks, dim=2)
+        self._norms: Tensor = torch.linalg.vector_norm(masks, dim=2)
         mean = self._norms.sum(dim=1, keepdim=True) / (self._norms > 0).sum(dim=1, keepdim=True).clamp_min(1)
         self._level = torch.where(mean > 0, mean, 1)
         self._order = torch.zeros(count, capacity, dtype=torch.int64, device=masks.device)
@@ -76,7 +76,7 @@ class Kriging:
     def _covariances(self, pick: Tensor) -> Tensor:
         """``k`` between one mask of each image and all of its masks, (N,C)."""
         own = self._masks.gather(1, pick.unsqueeze(2).expand(-1, -1, self._masks.shape[2]))
-        distances = torch.linalg.vector_norm(self._masks - own, dim=2)
+        distances: Tensor = torch.linalg.vector_norm(self._masks - own, dim=2)
         return (self._norms + self._norms.gather(1, pick) - distances) / 2 + self._level
 
 

@@ -4,7 +4,7 @@ Every (image, channel) pair that is asked about is one item. Masks are upsampled
 memory does not grow with the number of channels, and nothing waits for the device between two batches.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -18,8 +18,8 @@ from maskcorrect_plugin.inference import PassEngine
 from .budget import budgeted_scores
 from .presets import Preset
 
-Batch = Callable[[Tensor, Tensor], tuple[Any, ...]]
-"""Makes the arguments of one forward from image rows (b,) and masks-to-be (b,h,w)."""
+Batch = Callable[[Sequence[int], Tensor], tuple[Any, ...]]
+"""Makes the arguments of one forward from b image rows, known to the host, and masks-to-be (b,h,w)."""
 
 
 def live_channels(activations: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ def channel_weights(
         activations: Tensor (N,C,h,w).
         candidates: Tensor (N,K) int64; None for a model with a single score per image.
         preset: The definition of Score-CAM.
-        make_batch: Makes the arguments of one forward from image rows (b,) and channels (b,h,w).
+        make_batch: Makes the arguments of one forward from b image rows and channels (b,h,w).
         like: The images (N,C,H,W), for their size.
         max_masks: How many live channels of an image are asked about, at most; the scores of the others are then
             estimated. None asks about all.
@@ -87,17 +87,17 @@ def _scores(
 ) -> Tensor:
     """Scores (N,C,K) of the channels asked about, (N,C) bool, and of dead ones where they count; others are zero."""
     live = live_channels(activations)
-    items = asked.nonzero()  # the only wait for the device before the end
+    items = asked.nonzero()  # the device is waited for here and where rows are read, and then only at the end
     if preset.counts_dead:
         activations, items = _with_zero_channel(activations, live, items)
     count, channels = activations.shape[:2]
     top_k = 1 if candidates is None else candidates.shape[1]
     scores = torch.zeros(count, channels, top_k, device=activations.device)
     rows, columns = items.unbind(dim=1)
+    known_rows = rows.tolist()
 
     def batch(start: int, stop: int) -> tuple[Any, ...]:
-        image = rows[start:stop]
-        return make_batch(image, activations[image, columns[start:stop]])
+        return make_batch(known_rows[start:stop], activations[rows[start:stop], columns[start:stop]])
 
     with tqdm(total=len(items), desc="Score-CAM", unit="pass", disable=not show_progress, leave=False) as bar:
         for start, stop, output in engine.run(len(items), like, batch):

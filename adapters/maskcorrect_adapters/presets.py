@@ -21,7 +21,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from maskcorrect_plugin.functional import at_least_float32, scale_maps, upsample, upsample_maps
+from maskcorrect_plugin.functional import at_least_float32, is_flat, scale_maps, upsample_maps
+
+from .upsampling import upsample_many
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,21 @@ class Preset:
 
     def masks(self, channels: Tensor, size: tuple[int, int]) -> Tensor:
         """Masks ``H_k`` in [0, 1] from single channels, (B,h,w) to (B,H,W)."""
-        maps = at_least_float32(channels).unsqueeze(1)
+        return upsample_many(self.scale_channels(channels, size), size, align_corners=self.align_corners)
+
+    def scale_channels(self, channels: Tensor, size: tuple[int, int]) -> Tensor:
+        """Channels (B,h,w) scaled so that upsampling them gives the masks.
+
+        Upsampling is linear and leaves constants as they are, so scaling its result is scaling what goes into it, by
+        the extremes of the result. Those of the channel itself are not always reached.
+        """
+        maps, epsilon = at_least_float32(channels), self.mask_epsilon
         if self.scale_mask_first:
-            maps = _scale(maps, self.mask_epsilon)
-        maps = upsample(maps, size, align_corners=self.align_corners)
-        if not self.scale_mask_first:
-            maps = _scale(maps, self.mask_epsilon)
-        return maps.squeeze(1)
+            return _scale(maps, epsilon)
+        if epsilon is None:
+            maps = torch.where(is_flat(maps)[:, None, None], 0, maps)
+        low, span = _range(upsample_many(maps, size, align_corners=self.align_corners))
+        return (maps - low) / (torch.where(span > 0, span, 1) if epsilon is None else span + epsilon)
 
     def weights(self, scores: Tensor, live: Tensor) -> Tensor:
         """Channel weights ``alpha`` from scores.
@@ -92,8 +102,14 @@ def _scale(maps: Tensor, epsilon: float | None) -> Tensor:
     """Min-max, exact or with a library's epsilon in the denominator."""
     if epsilon is None:
         return scale_maps(maps)
-    shifted = maps - maps.amin(dim=(-2, -1), keepdim=True)
-    return shifted / (shifted.amax(dim=(-2, -1), keepdim=True) + epsilon)
+    low, span = _range(maps)
+    return (maps - low) / (span + epsilon)
+
+
+def _range(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Minimum of each map, and maximum less minimum."""
+    low = maps.amin(dim=(-2, -1), keepdim=True)
+    return low, maps.amax(dim=(-2, -1), keepdim=True) - low
 
 
 PRESETS = {

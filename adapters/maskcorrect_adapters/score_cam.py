@@ -14,6 +14,7 @@ from maskcorrect_plugin.functional import at_least_float32, spatial_size
 from maskcorrect_plugin.inference import PassEngine, evaluation_mode
 
 from .layer_method import LayerMethod
+from .masked_inputs import MaskedInputs
 from .passes import channel_weights, masked_passes
 from .presets import PRESETS
 
@@ -99,7 +100,7 @@ class ScoreCAM(LayerAttribution, PerturbationAttribution):  # type: ignore[misc]
             with recorded(self.layer, type(self.layer).__name__) as observation:
                 scores = engine.scores(*placed, *arguments)
             candidates = self._candidates(target, scores)
-            make_batch = _MaskedArguments(placed, arguments, self.preset.masks)
+            make_batch = MaskedInputs(placed, arguments, self.preset, engine.memory_format)
             weights = channel_weights(
                 engine,
                 observation.maps,
@@ -121,24 +122,6 @@ class ScoreCAM(LayerAttribution, PerturbationAttribution):  # type: ignore[misc]
         if num_classes != 1:
             raise ArgumentError(f"target must be given: the model has {num_classes} classes")
         return None
-
-
-class _MaskedArguments:
-    """Makes the arguments of one masked forward from image rows and channels."""
-
-    def __init__(self, images: tuple[Tensor, ...], arguments: tuple[Any, ...], masks: Any) -> None:
-        self.images = images
-        self.arguments = arguments
-        self.masks = masks
-
-    def __call__(self, rows: Tensor, channels: Tensor) -> tuple[Any, ...]:
-        masked = [image[rows] * self.masks(channels, spatial_size(image)).unsqueeze(1) for image in self.images]
-        count = len(self.images[0])
-        along = [
-            value[rows.to(value.device)] if isinstance(value, Tensor) and value.ndim and len(value) == count else value
-            for value in self.arguments
-        ]
-        return (*masked, *along)
 
 
 def _check_max_masks(max_masks: int | None) -> int | None:
@@ -190,7 +173,7 @@ class ScoreCAMMethod(LayerMethod):
 
     def coarse_candidates(self, inputs: Tensor, candidates: Tensor, observation: FeatureMaps) -> Tensor:
         """``sum_k alpha_k A_k`` for each candidate, (N,K,h,w)."""
-        make_batch = _MaskedArguments((inputs,), (), self.preset.masks)
+        make_batch = MaskedInputs((inputs,), (), self.preset, self.engine.memory_format)
         weights = channel_weights(
             self.engine,
             observation.maps,

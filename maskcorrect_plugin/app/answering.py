@@ -10,12 +10,13 @@ from maskcorrect_plugin.errors import ArgumentError, ImageError, MaskCorrectErro
 
 from . import markup
 from .corrections import PhotoOutcome, correct_photo
-from .form import Request, read_form
+from .form import Request, in_page_words, read_form
 from .job import Job
 from .shelf import ModelShelf
 from .watch import Stopped
 
-logger = logging.getLogger("maskcorrect_plugin.app")
+logger = logging.getLogger("maskcorrect-app")
+"""Of its own, so that tracebacks reach the terminal whole and no page."""
 
 TICK = 0.25
 """Seconds between two looks at a job."""
@@ -33,6 +34,7 @@ class Desk:
         self.shelf = shelf
         self.device = device
         self._jobs: dict[str, Job[PhotoOutcome]] = {}
+        self._unfinished: list[Job[PhotoOutcome]] = []
         self._lock = threading.Lock()
 
     def answer(self, session: str, photo: Mapping[str, Any] | None, values: Sequence[Any]) -> Iterator[str]:
@@ -57,7 +59,7 @@ class Desk:
         except ImageError as error:
             yield markup.notice(f"{photo_name(photo)}: {error.reason}", "This photo cannot be used")
         except MaskCorrectError as error:
-            yield markup.notice(str(error))
+            yield markup.notice(in_page_words(str(error)))
         except Exception as error:
             logger.exception("correcting a photo failed")
             where = "the terminal that the page was started from has the details"
@@ -70,11 +72,21 @@ class Desk:
         if job is not None:
             job.stop()
 
+    def close(self, seconds: float = 10) -> None:
+        """Stops everything, and waits at most that long for each to end: torch cannot be left running."""
+        with self._lock:
+            jobs = [*self._unfinished]
+        for job in jobs:
+            job.stop()
+        for job in jobs:
+            job.wait(seconds)
+
     def _work(self, session: str, photo: Path, request: Request) -> Iterator[str]:
         self.stop(session)
         job = Job(lambda watch: correct_photo(photo, request, self.shelf, watch))
         with self._lock:
             self._jobs[session] = job
+            self._unfinished = [job, *(other for other in self._unfinished if not other.wait(0))]
         try:
             while not job.wait(TICK):
                 job.watch.check()  # a model that is being loaded goes on, but nobody waits for it

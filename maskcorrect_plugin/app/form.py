@@ -28,6 +28,22 @@ FIELDS: dict[str, Any] = {
 """Fields of the form, in the order in which it hands their values over, with what they hold at first. `second_method`
 is what the method is compared with, `true_class` what the photo shows; the others are options of ``maskcorrect
 correct``."""
+TITLES = {
+    "model": "Model",
+    "weights": "Weights",
+    "classes": "Class names",
+    "model_output": "The model returns",
+    "method": "Method",
+    "second_method": "Compare with",
+    "target_layer": "Target layer",
+    "top_k": "Candidates K",
+    "threshold": "Threshold",
+    "view": "View",
+    "fill": "Fill",
+    "vote": "Vote",
+    "true_class": "True class",
+}
+"""What the fields are called on the page."""
 REQUIRED = ("model", "weights", "method")
 HIGHEST_THRESHOLD = 0.99
 """Where the slider ends; 1 would hide everything."""
@@ -90,6 +106,18 @@ def read_form(values: Sequence[Any], device: str | None = None) -> Request:
     for method in methods:
         options.check({method.name: method.options})
     return Request(options, methods, true_class)
+
+
+def in_page_words(message: str) -> str:
+    """A message that begins with the name of an argument, with what the page calls it.
+
+    Example:
+        >>> in_page_words("top_k must be at least 1, got 0")
+        'Candidates K must be at least 1, got 0'
+    """
+    name, must, rest = message.partition(" must be ")
+    title = {**TITLES, "spec": TITLES["model"]}.get(name)
+    return message if title is None else f"{title}{must}{rest}"
 
 
 def _text(name: str, value: Any) -> str:

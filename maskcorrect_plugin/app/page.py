@@ -13,7 +13,7 @@ from maskcorrect_plugin.views import FILLS, VIEWS
 from . import markup
 from .answering import Desk
 from .choices import MODELS, method_choices
-from .form import FIELDS, HIGHEST_THRESHOLD
+from .form import FIELDS, HIGHEST_THRESHOLD, TITLES
 
 TITLE = "maskcorrect"
 INTRODUCTION = (
@@ -86,48 +86,31 @@ class _Parts:
 
 def _fields(start: Mapping[str, Any], locked: Collection[str]) -> dict[str, gr.Component]:
     """The fields of the form by name."""
+    fields: dict[str, gr.Component] = {}
+
+    def add(name: str, kind: type[gr.Component], *arguments: Any, **options: Any) -> None:
+        fields[name] = kind(
+            *arguments, label=TITLES[name], value=start[name], interactive=name not in locked, **options
+        )
+
     methods = method_choices()
-
-    def held(name: str) -> dict[str, Any]:
-        return {"value": start[name], "interactive": name not in locked}
-
-    fields = {
-        "method": gr.Dropdown(methods, label="Method", allow_custom_value=True, **held("method")),
-        "second_method": gr.Dropdown(
-            [("nothing", ""), *methods], label="Compare with", allow_custom_value=True, **held("second_method")
-        ),
-    }
-    fields["true_class"] = gr.Textbox(label="True class", placeholder="if you know it", **held("true_class"))
+    add("method", gr.Dropdown, methods, allow_custom_value=True)
+    add("second_method", gr.Dropdown, [("nothing", ""), *methods], allow_custom_value=True)
+    add("true_class", gr.Textbox, placeholder="if you know it")
     with gr.Row():
-        fields["top_k"] = gr.Number(label="Candidates K", precision=0, minimum=1, min_width=100, **held("top_k"))
-        fields["view"] = gr.Radio(list(VIEWS), label="View", min_width=160, **held("view"))
-    fields["threshold"] = gr.Slider(
-        0,
-        HIGHEST_THRESHOLD,
-        step=0.01,
-        label="Threshold",
-        info="Map values at or below it are hidden.",
-        **held("threshold"),
-    )
-    with gr.Accordion("Model", open=False):
-        fields["model"] = gr.Dropdown(
-            list(MODELS),
-            label="Model",
-            allow_custom_value=True,
-            info="torchvision:NAME, timm:NAME, hf:ORG/NAME, package.module:factory or demo",
-            **held("model"),
-        )
-        fields["weights"] = gr.Textbox(
-            label="Weights", info="DEFAULT (the library's own), none (random), or the path of a file", **held("weights")
-        )
-        fields["classes"] = gr.Textbox(label="Class names", info="Path of a file, one name a line", **held("classes"))
-        fields["model_output"] = gr.Radio(list(OUTPUTS), label="The model returns", **held("model_output"))
+        add("top_k", gr.Number, min_width=100)
+        add("view", gr.Radio, list(VIEWS), min_width=160)
+    add("threshold", gr.Slider, 0, HIGHEST_THRESHOLD, step=0.01, info="Map values at or below it are hidden.")
+    with gr.Accordion("Model" if "model" in locked else "Another model", open=False):
+        specs = "torchvision:NAME, timm:NAME, hf:ORG/NAME, package.module:factory or demo"
+        add("model", gr.Dropdown, list(MODELS), allow_custom_value=True, info=specs)
+        add("weights", gr.Textbox, info="DEFAULT (the library's own), none (random), or the path of a file")
+        add("classes", gr.Textbox, info="Path of a file, one name a line; empty for those of the weights")
+        add("model_output", gr.Radio, list(OUTPUTS))
     with gr.Accordion("More options", open=False):
-        fields["fill"] = gr.Radio(list(FILLS), label="Fill", info="What a mask shows where it hides", **held("fill"))
-        fields["vote"] = gr.Radio(list(VOTES), label="Vote", info="What counts of each second answer", **held("vote"))
-        fields["target_layer"] = gr.Textbox(
-            label="Target layer", info="Name of a module; empty finds the last feature maps", **held("target_layer")
-        )
+        add("fill", gr.Radio, list(FILLS), info="What a mask shows where it hides")
+        add("vote", gr.Radio, list(VOTES), info="What counts of each second answer")
+        add("target_layer", gr.Textbox, info="Name of a module; empty finds the last feature maps")
     return fields
 
 
@@ -140,8 +123,9 @@ def _connect(desk: Desk, scenes: Sequence[tuple[str, str]], parts: _Parts) -> No
     def stop(browser: gr.Request) -> None:
         desk.stop(str(browser.session_hash))
 
-    def choose(index: int) -> tuple[str, str]:
-        return scenes[index]
+    def choose(index: int, model: str) -> tuple[str, str]:
+        path, name = scenes[index]
+        return path, name if model == FIELDS["model"] else ""  # other models have other classes
 
     label = parts.fields["true_class"]
     quietly: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -158,6 +142,7 @@ def _connect(desk: Desk, scenes: Sequence[tuple[str, str]], parts: _Parts) -> No
         "trigger_mode": "multiple",
     }
     parts.correct.click(**running)
-    parts.gallery.click(choose, parts.gallery, [parts.photo, label], **quietly).then(**running)
+    scene = [parts.gallery, parts.fields["model"]]
+    parts.gallery.click(choose, scene, [parts.photo, label], **quietly).then(**running)
     parts.stop.click(stop, None, None, queue=False, **quietly)
     gr.on([parts.photo.upload, parts.photo.clear], lambda: "", None, label, **quietly)

@@ -2,11 +2,10 @@
 
 import ipaddress
 import os
-import signal
 import socket
 import sys
 import tempfile
-from contextlib import suppress
+import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,9 +14,6 @@ from maskcorrect_plugin.commands.terminal import Style, echo, warnings_to
 from maskcorrect_plugin.errors import ArgumentError, missing_library
 
 from .job import note
-
-PATIENCE = 1
-"""Seconds that open connections get to end when the page ends."""
 
 
 @dataclass(frozen=True)
@@ -55,24 +51,19 @@ def serve(options: ServerOptions) -> None:
         tempfile.TemporaryDirectory(prefix="maskcorrect-app-") as folder,
         warnings_to(_warn),
     ):
+        warnings.filterwarnings("always", category=UserWarning)  # of every photo, not of the first one only
         # Gradio reads them when it is imported and when fields are made: nothing is reported to anybody, and photos go
         # where they are removed at the end.
         quiet = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
         os.environ.update(quiet, GRADIO_TEMP_DIR=str(Path(folder) / "photos"))
-        from .application import make_application
+        from .application import Application
 
-        application = make_application(options, Path(folder))
-        import uvicorn
-
-        config = uvicorn.Config(application, log_level="error", timeout_graceful_shutdown=PATIENCE)
+        application = Application(options, Path(folder))
         if not is_loopback(options.host):
             _warn(f"other computers can reach this page; it offers them {options.model!r} and no other model")
         echo(f"maskcorrect app is at {page_address(listening)} (Ctrl+C ends it)")
         sys.stdout.flush()
-        # Uvicorn ends on both signals and then raises them again; as an interrupt, so that the photos are removed.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listening])
+        application.run(listening)
 
 
 def is_loopback(host: str) -> bool:

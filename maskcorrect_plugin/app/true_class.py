@@ -34,6 +34,6 @@ def true_class(text: str, class_names: Sequence[str]) -> int | None:
     if text.isdecimal() and int(text) < len(class_names):
         return int(text)
     raise ArgumentError(
-        f"true class must be one of the model's class names, or an index from 0 to {len(class_names) - 1}; got {text!r}"
+        f"true_class must be one of the model's class names, or an index from 0 to {len(class_names) - 1}; got {text!r}"
         f"{nearest(text, shown)}"
     )

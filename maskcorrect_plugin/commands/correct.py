@@ -8,6 +8,7 @@ from maskcorrect_plugin.correction import ProbabilityCorrector
 from maskcorrect_plugin.errors import ArgumentError
 from maskcorrect_plugin.images import find_images
 
+from .method_spec import MethodSpec
 from .run import CorrectOptions, CorrectRun
 
 
@@ -20,7 +21,8 @@ def correct(options: CorrectOptions) -> int:
     Raises:
         MaskCorrectError: wrong usage, before any image is corrected.
     """
-    options.check({options.method: {}})
+    spec = MethodSpec.parse(options.method)
+    options.check({spec.name: spec.options})
     folder = None if options.output is None else OutputFolder(options.output, overwrite=options.overwrite)
     files = find_images(options.images)
     if folder is not None:  # the figures of an earlier run, where the folder lies among the images
@@ -32,6 +34,6 @@ def correct(options: CorrectOptions) -> int:
         loaded = options.load()
         arguments = options.corrector_arguments(loaded)
         corrector = ProbabilityCorrector(
-            loaded.model, options.method, **arguments, **options.method_options(options.method)
+            loaded.model, spec.name, **arguments, **options.method_options(spec.name, spec.options)
         )
         return CorrectRun(options, loaded, corrector, files, folder).run()

@@ -1,5 +1,7 @@
 """What ``--dry-run`` prints."""
 
+import math
+
 from maskcorrect_plugin.evaluation.estimate import Estimate
 
 
@@ -18,9 +20,22 @@ def estimate_text(estimate: Estimate) -> str:
         "",
         f"{estimate.images:,} images in {estimate.parts:,} parts a method: about {estimate.forwards:,.0f} forwards,",
         f"{duration(estimate.seconds)} for {workers} ({estimate.device}), and {size(estimate.bytes)} of disk.",
-        "A few images stand for all: a run's time may well differ by a tenth, and more where max_gap passes images.",
+        *_share_lines(estimate),
+        "A few images stand for all, and for a moment of this computer: take the time as a guess.",
     ]
     return "\n".join(lines)
+
+
+def _share_lines(estimate: Estimate) -> list[str]:
+    """How many images are corrected where `max_gap` passes some: this share, and with it the time, is a guess."""
+    method = next((method for method in estimate.methods if method.looked_at), None)
+    if method is None:
+        return []
+    error = math.sqrt(method.corrected * (1 - method.corrected) / method.looked_at)
+    return [
+        f"Of {method.looked_at} images {100 * method.corrected:.0f} % are below max-gap and corrected (standard error "
+        f"{100 * error:.0f}); the others take one forward."
+    ]
 
 
 def duration(seconds: float) -> str:

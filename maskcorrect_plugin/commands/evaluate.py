@@ -12,9 +12,9 @@ from maskcorrect_plugin.commands.method_spec import MethodSpec, check_specs
 from maskcorrect_plugin.commands.terminal import Style, echo, plain_warnings
 from maskcorrect_plugin.datasets import ImageDataset, SampledDataset, load_dataset
 from maskcorrect_plugin.errors import ArgumentError
-from maskcorrect_plugin.evaluation.estimate import measure
 from maskcorrect_plugin.evaluation.job import Evaluation
 from maskcorrect_plugin.evaluation.manifest import check_output
+from maskcorrect_plugin.evaluation.measure import measure
 from maskcorrect_plugin.evaluation.run_folder import SUMMARY, RunFolder
 from maskcorrect_plugin.evaluation.runner import RecordOptions
 from maskcorrect_plugin.evaluation.subset import PAPER_SUBSET, Subset

@@ -84,7 +84,8 @@ Method = Annotated[
     typer.Option(
         metavar="NAME",
         help="The attribution method: ScoreCAM works on any CNN, CAM is far cheaper but needs global average pooling "
-        "and one linear head, library:ClassName takes another library's. 'maskcorrect methods' lists all.",
+        "and one linear head, library:ClassName takes another library's; options of its own go in brackets: "
+        "'ScoreCAM[max_masks=64]'. 'maskcorrect methods' lists all.",
     ),
 ]
 TopK = Annotated[

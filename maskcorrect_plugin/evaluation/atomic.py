@@ -33,7 +33,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], Any], *, keep_exis
     Raises:
         RunError: the disk is full, or the folder cannot be written to. Nothing is left behind then.
     """
-    temporary = path.with_name(f"{TEMPORARY}{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
+    temporary = path.with_name(f"{TEMPORARY}{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -83,6 +83,8 @@ def _sync_folder(folder: Path) -> None:
 
 def _reason(error: OSError) -> str:
     reason = error.strerror or str(error)
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return f"there is a file where its folder should be ({reason})"
     return f"no space left ({reason})" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else reason
 
 

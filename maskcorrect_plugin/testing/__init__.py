@@ -1,11 +1,11 @@
 """Conformance checks for authors of attribution backends, in the style of scikit-learn's estimator checks.
 
 The contract is stated in `maskcorrect_plugin.attribution`; each ``check_*`` here is one sentence of it. They run on a
-tiny network, one second or so for a method. All at once:
+tiny network, one second or so for a method. All at once::
 
     check_backend(MyBackend())
 
-or each as a test of its own:
+or each as a test of its own::
 
     @pytest.mark.parametrize(("name", "check"), iter_checks(MyBackend()))
     def test_contract(name, check):

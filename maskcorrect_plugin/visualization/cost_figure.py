@@ -75,7 +75,7 @@ def draw_cost_gain(
     kinds = list(dict.fromkeys(kind_of(name) for name in known))
     with styled():
         if axes is None:
-            right = LEADER + max((text_width(label, NORMAL) for label in labels), default=0) + 2 * EDGE
+            right = LEADER + max((text_width(label, NORMAL) for label in labels), default=0) + 0.1 + EDGE
             height = max(SMALLEST, len(labels) * PITCH)
             above = legend_height(kinds, width - 0.5 - right) + (TITLE if title else 0)
             axes = chart_axes(width, height, left=0.5, right=right, above=above, below=0.52)
@@ -164,24 +164,11 @@ def _draw_point(axes: Axes, place: float, name: str, group: GroupSummary) -> Non
 def _draw_name(axes: Axes, point: tuple[float, float], level: float, label: str) -> None:
     """The name at the right, at that share of the axes' height, and a thin line to it."""
     width, _ = size_of(axes)
-    axes.annotate(
-        label,
-        point,
-        (1 + LEADER / width, level),
-        textcoords="axes fraction",
-        size=NORMAL,
-        va="center",
-        parse_math=False,
-        arrowprops={
-            "arrowstyle": "-",
-            "color": FRAME,
-            "linewidth": 0.5,
-            "shrinkA": 1,
-            "shrinkB": 3,
-            "relpos": (0, 0.5),
-        },
-        zorder=1,
-    )
+    end = (1 + LEADER / width, level)
+    line = {"arrowstyle": "-", "color": FRAME, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 3}
+    axes.annotate("", point, end, textcoords="axes fraction", arrowprops=line, zorder=1)
+    beside: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "center"}
+    axes.annotate(label, end, (3, 0), size=NORMAL, parse_math=False, **beside)
 
 
 def _label_axes(axes: Axes, groups: Mapping[str, GroupSummary]) -> None:
@@ -194,4 +181,5 @@ def _label_axes(axes: Axes, groups: Mapping[str, GroupSummary]) -> None:
     totals = sorted({group.outcome.total for group in groups.values()})
     images = f"{totals[0]:,}" if len(totals) == 1 else f"{totals[0]:,} to {totals[-1]:,}"
     below: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top"}
-    axes.annotate(f"n = {images}; bars: 95 % intervals", (0, 0), (0, -27), size=SMALL, color=MUTED, **below)
+    note = f"n = {images}; bars: 95 % intervals; points that cost the same are moved aside"
+    axes.annotate(note, (0, 0), (0, -27), size=SMALL, color=MUTED, **below)

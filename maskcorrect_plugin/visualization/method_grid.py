@@ -153,6 +153,11 @@ def _title(name: str, width: float) -> str:
     return wrap(name if text_width(name, NORMAL) <= width else name.replace(":", ": "), width, NORMAL)
 
 
+def _class_text(name: str, prob: float) -> str:
+    """What stands at the left of the maps of a class."""
+    return f"map of\n{wrap(name, SIDE - 0.1, NORMAL)}\n{number(prob)} before"
+
+
 class Grid:
     """Where everything stands, in inches from the upper left corner, so that nothing can overlap.
 
@@ -178,6 +183,10 @@ class Grid:
         self.label, self.answer = label, answer
         self.cell = (PAGE_WIDTH - 2 * EDGE - SIDE) / PER_ROW - GAP
         self.panel = fitted_size(self.cell, picture.shape[0] / picture.shape[1])
+        self.labels = [
+            f"map of\n{wrap(names[one], SIDE - 0.1, NORMAL)}\n{number(prob)} before" for one, prob in classes
+        ]
+        self.row = GAP + max(self.panel[1], (max(text.count("\n") for text in self.labels) + 1) * NORMAL * LINE)
         panels = len(columns) + 1
         lines = -(-panels // PER_ROW)
         self.per_row = -(-panels // lines)
@@ -188,7 +197,7 @@ class Grid:
         # Below the maps: the answer's name, its probability, and what became of it, if there is anything to say.
         said = label is not None or any(column.answer != answer for column in columns)
         self.caption = (max(text.count("\n") for text in self.answers) + 2 + said) * NORMAL * LINE + 0.06
-        self.block = self.above + len(classes) * (self.panel[1] + GAP) + self.caption + BLOCK
+        self.block = self.above + len(classes) * self.row + self.caption + BLOCK
         self.lines = lines
 
     def draw(self, title: str) -> Figure:
@@ -205,20 +214,20 @@ class Grid:
             left = EDGE + SIDE + place * (self.cell + GAP)
             self._draw_column(figure, position, left, top + line * self.block + self.above)
         if self.label is not None:
-            add_text(figure, EDGE, bottom, f"true class: {self.names[self.label]}", SMALL, color=MUTED)
+            text = wrap(f"true class: {self.names[self.label]}", self.width - 1.4, SMALL, 1)
+            add_text(figure, EDGE, bottom, text, SMALL, color=MUTED)
         draw_map_scale(figure, self.width - EDGE, bottom)
         return figure
 
     def _draw_classes(self, figure: Figure, top: float) -> None:
         """At the left of each line of maps the class that they are of, and below them what the captions are."""
-        for row, (one, prob) in enumerate(self.classes):
-            text = f"map of\n{wrap(self.names[one], SIDE - 0.1, NORMAL, 3)}\n{number(prob)} before"
-            middle = top + row * (self.panel[1] + GAP) + self.panel[1] / 2
+        for row, text in enumerate(self.labels):
+            middle = top + (row + 0.5) * self.row - GAP / 2
             add_text(figure, EDGE, middle, text, NORMAL, va="center")
         add_text(figure, EDGE, self._below(top), "answer", NORMAL, color=MUTED)
 
     def _below(self, top: float) -> float:
-        return top + len(self.classes) * (self.panel[1] + GAP) - GAP + 0.05
+        return top + len(self.classes) * self.row - GAP + 0.05
 
     def _draw_column(self, figure: Figure, position: int, left: float, top: float) -> None:
         """The input, or one method: its name, its maps, its answer. `top` is the upper edge of the first picture."""
@@ -229,7 +238,8 @@ class Grid:
         panels = column.panels if column else (Panel(None),)
         for row, panel in enumerate(panels):
             picture = self.picture if panel.values is None else overlay(self.picture, panel.values)
-            place = (left + (self.cell - self.panel[0]) / 2, top + row * (self.panel[1] + GAP), *self.panel)
+            down = top + row * self.row + (self.row - GAP - self.panel[1]) / 2
+            place = (left + (self.cell - self.panel[0]) / 2, down, *self.panel)
             axes = show_picture(figure, place, picture)
             if panel.note:
                 draw_note(axes, panel.note)
