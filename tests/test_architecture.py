@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from records import random_records
+from report_runs import CAM, write_run
 
 import maskcorrect_plugin
 
@@ -120,6 +122,16 @@ def imported_after(statement):
 )
 def test_nothing_heavy_is_imported_before_it_is_needed(statement, denied):
     assert not imported_after(statement) & denied
+
+
+def test_a_report_needs_no_model(tmp_path):
+    """Not while it is imported, nor while a page is made."""
+    run = write_run(tmp_path / "run", {"CAM": (CAM, random_records(20, 7))}, [f"class {index}" for index in range(7)])
+    page = tmp_path / "report.html"
+    code = f"from maskcorrect_plugin.report import write_report; write_report([{str(run)!r}], {str(page)!r})"
+    denied = {"torchvision", "captum", "torchmetrics", "gradio"} | LIBRARIES_OF_EXTRAS
+    assert not imported_after(code) & denied
+    assert page.is_file()
 
 
 def test_public_names():

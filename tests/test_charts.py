@@ -231,3 +231,36 @@ def test_the_callers_axes_are_drawn_into(name, tmp_path):
     assert save_figure(figure, tmp_path / "figure.png").stat().st_size > 1000
     with pytest.raises(ValueError, match="must belong to a matplotlib Figure"):
         draw(figure.subfigures(1, 1).subplots())
+
+
+def figures_of_any_width():
+    records = random_records(300)
+    group = summarise(records).overall
+    names = [*METHODS, "control:hflip"]
+    pairs = [(one, one + 1, 50_000 - one, 9, one % 3, 1) for one in range(20)]
+    classes = [f"{row} {LONG}" for row in range(21)]
+    return {
+        "gap bins": lambda **options: draw_gap_bins(gap_bins(records), **options),
+        "histograms": lambda **options: draw_gap_histograms(paper_protocol(records), **options),
+        "accuracies": lambda **options: draw_accuracies(dict.fromkeys(names, group), **options),
+        "fixed and broken": lambda **options: draw_fixed_broken(dict.fromkeys(names, SUBSET_OUTCOME), **options),
+        "graph": lambda **options: draw_confused_classes(edges_of(*pairs), class_names=classes, **options),
+    }
+
+
+@pytest.mark.parametrize("name", figures_of_any_width())
+def test_one_column_of_a_paper_or_a_phone_is_wide_enough(name):
+    draw = figures_of_any_width()[name]
+    for width, title in ((3.5, "A title"), (5.0, None), (10.0, "A title")):
+        figure = draw(width=width, title=title)
+        assert figure.get_size_inches()[0] == width
+        check_layout(figure)
+    with pytest.raises(ValueError, match=r"width must lie in \[3, 20\], got 2"):
+        draw(width=2)
+
+
+def test_narrow_histograms_stand_one_below_the_other():
+    report = paper_protocol(random_records(50))
+    wide, narrow = ([axes.get_position() for axes in draw_gap_histograms(report, width=w).axes] for w in (7.2, 3.5))
+    assert wide[0].y0 == wide[1].y0 and wide[0].x1 < wide[1].x0
+    assert narrow[0].x0 == narrow[1].x0 and narrow[1].y1 < narrow[0].y0

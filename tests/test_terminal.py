@@ -101,6 +101,8 @@ def test_tables_fit_the_width(width):
 def test_names_cannot_steer_the_terminal():
     assert "\x1b" not in printable("\x1b[31mred\x07")
     assert printable("two\nlines") == "two lines"
+    assert printable("\u202egnp.exe") == "\ufffdgnp.exe"
+    printable("\ud800\udfff").encode("utf-8")
     assert printable("\udcff.jpg").endswith(".jpg")
     printable("\udcff").encode("utf-8")
 

@@ -25,7 +25,7 @@ def report_text(made: Report) -> str:
     """Where the page is, how large it is, and what it leaves out."""
     lines = [
         f"{printable(str(made.path))}: {size(made.size)}, {counted(made.methods, 'method')}, {made.pictured:,} of "
-        f"{counted(made.changed, 'changed answer')} with a picture; it opens in any browser, without a network"
+        f"{made.changed:,} changed answers with a picture; it opens in any browser, without a network"
     ]
     if made.listed < made.changed:
         lines.append(f"{made.changed - made.listed:,} changed answers are not listed; they are in the records")

@@ -7,7 +7,7 @@ from pathlib import Path
 from maskcorrect_plugin.checks import check_int
 from maskcorrect_plugin.comparison import compare
 from maskcorrect_plugin.errors import ArgumentError
-from maskcorrect_plugin.evaluation.atomic import write_atomically
+from maskcorrect_plugin.evaluation.atomic import check_writable, write_atomically
 from maskcorrect_plugin.evaluation.run_folder import RunFolder
 from maskcorrect_plugin.evaluation.subset import PAPER_SUBSET, Subset
 
@@ -84,7 +84,8 @@ def check_destination(output: str | Path, *, overwrite: bool = False) -> Path:
     """The path of a page that may be written.
 
     Raises:
-        ValueError: it is a folder, or a file that is no report and is not to be overwritten.
+        ValueError: it is a folder, or a file that is no report and is not to be overwritten, or its folder cannot be
+            written to.
     """
     path = Path(output)
     if path.is_dir():
@@ -93,6 +94,7 @@ def check_destination(output: str | Path, *, overwrite: bool = False) -> Path:
         raise ArgumentError(
             f"output {str(output)!r} exists and is no report of this program; choose another name, or pass --overwrite"
         )
+    check_writable(path.parent)
     return path
 
 

@@ -157,7 +157,8 @@ def _draw_points(axes: Axes, groups: Mapping[str, GroupSummary], labels: Sequenc
 def _draw_point(axes: Axes, place: float, name: str, group: GroupSummary) -> None:
     interval, gain = group.interval_difference, 100 * group.outcome.difference
     levels = [100 * interval.low, gain, 100 * interval.high]
-    axes.plot([place] * 3, levels, markevery=[1], markersize=4.5, linewidth=1.2, zorder=3, **MARKS[kind_of(name)])
+    style = {"markersize": 4.5, "linewidth": 1.2, "zorder": 3, "clip_on": False, **MARKS[kind_of(name)]}
+    axes.plot([place] * 3, levels, markevery=[1], **style)
 
 
 def _draw_name(axes: Axes, point: tuple[float, float], level: float, label: str) -> None:
