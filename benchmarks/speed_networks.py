@@ -90,7 +90,7 @@ def load_subject(name: str, weights: Path | None, photos: list[Path], device: to
     """
     torch.manual_seed(0)
     if name == TINY:
-        model, inputs, words, path = _tiny().to(device), torch.randn(2, 3, 64, 64), "noise", None
+        model, inputs, words, path = _tiny().to(device), torch.randn(2, 3, 32, 32), "noise", None
     else:
         path = next((file for end in SUFFIXES if weights and (file := weights / (name + end)).is_file()), None)
         loaded = load_model(f"torchvision:{name}", weights=path, device=device)
@@ -128,6 +128,6 @@ def _tiny() -> nn.Module:
     for first, second in pairwise(channels):
         layers += [nn.Conv2d(first, second, 3, padding=1, bias=False), nn.BatchNorm2d(second), nn.ReLU()]
     net = nn.Sequential()
-    net.features = nn.Sequential(*layers, nn.MaxPool2d(8))
+    net.features = nn.Sequential(*layers, nn.MaxPool2d(4))
     net.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels[-1], 20))
     return net.eval()
