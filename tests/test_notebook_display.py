@@ -1,15 +1,20 @@
 """What notebooks show of figures, results and comparisons; all text from outside is escaped."""
 
 import io
+import re
 from dataclasses import replace
+from html import unescape
 
 import pytest
 from conftest import images, make_tiny_net
 from PIL import Image
+from records import fail, random_records
 from small_run import run_small
 
 from maskcorrect_plugin import ProbabilityCorrector, compare
 from maskcorrect_plugin.comparison.text import comparison_text
+from maskcorrect_plugin.evaluation.summary import summarise
+from maskcorrect_plugin.evaluation.text import summary_text
 from maskcorrect_plugin.html_tables import html_table
 from maskcorrect_plugin.results import ROWS_SHOWN
 from maskcorrect_plugin.visualization import draw_correction
@@ -66,3 +71,12 @@ def test_a_comparison_shows_the_same_numbers_as_its_text(tmp_path):
     assert groups == {row.method: row.summary.subset for row in comparison.rows}
     with pytest.raises(ValueError, match="name must be one of"):
         comparison.groups("all")
+
+
+def test_a_summary_shows_the_same_numbers_as_its_text():
+    summary = summarise(fail(random_records(60), [3]))
+    shown = summary._repr_html_()
+    text = " ".join(summary_text(summary).split())
+    for cell in re.findall(r"<t[dh]>([^<]+)</t[dh]>", shown):
+        assert " ".join(unescape(cell).split()) in text
+    assert "all images" in shown and "1 of 60 images failed" in shown

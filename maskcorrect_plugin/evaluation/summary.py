@@ -109,6 +109,12 @@ class Summary:
             "subset": {**asdict(self.definition), **self.subset.to_dict()},
         }
 
+    def _repr_html_(self) -> str:
+        """The numbers as a table, as a notebook shows them."""
+        from .text import summary_html  # which builds on this module
+
+        return summary_html(self)
+
 
 def summarise(records: "pd.DataFrame", subset: Subset = PAPER_SUBSET) -> Summary:
     """All numbers of a run.

@@ -4,6 +4,8 @@ import math
 import textwrap
 from collections.abc import Iterator
 
+from maskcorrect_plugin.html_tables import html_table
+
 from .intervals import Interval
 from .statistics import PairedOutcome
 from .summary import BeforeAfter, GroupSummary, Summary
@@ -74,16 +76,35 @@ def summary_text(summary: Summary, title: str = "") -> str:
         summary: Of a run.
         title: First line; none if empty.
     """
-    groups = {"all images": summary.overall, str(summary.definition): summary.subset}
+    groups = _groups(summary)
     lines = [*wrapped(title), _line("", *groups)]
-    rows = zip(_rows(summary.overall), _rows(summary.subset), strict=True)
-    lines += [_line(name, first, second) for (name, first), (_, second) in rows]
-    if summary.failed:
-        lines.append(f"{summary.failed:,} of {summary.images:,} images failed and are left out.")
-    lines.append("In brackets: 95 % intervals, Wilson's of accuracies, bootstrap of the difference.")
+    lines += [_line(*cells) for cells in _lines(summary)]
+    lines += _notes(summary)
     for name, group in groups.items():
         lines += ["", *wrapped(f"{name}: {verdict(group.outcome)}")]
     return "\n".join(lines)
+
+
+def summary_html(summary: Summary) -> str:
+    """The same as HTML, for notebooks."""
+    groups = _groups(summary)
+    verdicts = " ".join(f"{name}: {verdict(group.outcome)}" for name, group in groups.items())
+    return html_table(["", *groups], _lines(summary), verdicts, " ".join(_notes(summary)))
+
+
+def _groups(summary: Summary) -> dict[str, GroupSummary]:
+    return {"all images": summary.overall, str(summary.definition): summary.subset}
+
+
+def _lines(summary: Summary) -> Iterator[tuple[str, str, str]]:
+    """Name, text for all images and text for the subset of each number."""
+    for (name, first), (_, second) in zip(_rows(summary.overall), _rows(summary.subset), strict=True):
+        yield name, first, second
+
+
+def _notes(summary: Summary) -> list[str]:
+    failed = [f"{summary.failed:,} of {summary.images:,} images failed and are left out."] if summary.failed else []
+    return [*failed, "In brackets: 95 % intervals, Wilson's of accuracies, bootstrap of the difference."]
 
 
 def _rows(group: GroupSummary) -> Iterator[tuple[str, str]]:

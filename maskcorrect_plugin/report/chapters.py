@@ -88,7 +88,11 @@ def chapters_of(families: Sequence[Family]) -> list[Chapters]:
 def _chapters(family: Family) -> Chapters:
     headline = family.headline
     definition = headline.row.summary.definition
-    titles = {"overall": "All images", "subset": f"Difficult images: gap {formats.plain_minus(definition)}"}
+    overall, subset = (formats.count(headline.row.group(group).images) for group in ("overall", "subset"))
+    titles = {
+        "overall": f"All {overall} images",
+        "subset": f"{subset} difficult images: gap {formats.plain_minus(definition)}",
+    }
     labelled = bool(headline.row.summary.overall.outcome.total)
     looks = [look_closely(family, tried) for tried in family.explaining]
     return Chapters(
