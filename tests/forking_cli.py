@@ -146,7 +146,6 @@ def serve():
     import scipy.stats  # noqa: F401
     import statsmodels.stats.multitest  # noqa: F401
     import torch
-    import torchmetrics  # noqa: F401
     import torchvision.transforms.v2  # noqa: F401
 
     import maskcorrect_plugin.commands.evaluate
