@@ -17,6 +17,7 @@ from maskcorrect_plugin import (
     create_attribution,
     functional,
 )
+from maskcorrect_plugin.registry import get_backend, is_installed
 
 
 class FixedMaps(AttributionMethod):
