@@ -82,10 +82,10 @@ class Browser:
         size = {"width": width, "height": height, "deviceScaleFactor": 2 if mobile else 1, "mobile": mobile}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
-    def emulate(self, *, dark):
-        """Light or dark, as the reader's system would ask for it."""
+    def emulate(self, *, dark, media="screen"):
+        """Light or dark, as the reader's system would ask for it, on a screen or in print."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": [scheme]})
 
     def screenshot(self, path, *, whole_page=True):
         """Writes a PNG file: the whole page, or what is in view."""

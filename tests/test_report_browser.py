@@ -225,6 +225,16 @@ def test_light_and_dark_follow_the_system_until_the_button_is_pressed(page):
         assert style(browser, "background-color") == background[True] and browser.errors() == []
 
 
+def test_a_dark_page_is_printed_on_white_paper(page):
+    with open_browser(1280, 900, dark=True) as browser:
+        browser.open(page[0].as_uri())
+        light = "rgb(26, 26, 26)"
+        assert style(browser, "color") != light
+        browser.emulate(dark=True, media="print")
+        assert style(browser, "color") == light and style(browser, "background-color") == "rgb(255, 255, 255)"
+        assert style(browser, "background-color", ".outcome") == "rgb(255, 255, 255)"
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_nothing_is_wider_than_the_window_and_figures_fit(page, tmp_path, size):
     width, mobile = SIZES[size]
