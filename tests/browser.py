@@ -31,7 +31,7 @@ FLAGS = (
     "--disable-dev-shm-usage",
     "--hide-scrollbars",
 )
-LOCAL_SCHEMES = ("data", "blob", "file", "about", "chrome", "devtools", "chrome-extension")
+LOCAL_SCHEMES = ("data", "blob", "file", "about", "chrome", "devtools", "chrome-extension", "chrome-untrusted")
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 

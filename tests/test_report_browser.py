@@ -42,7 +42,7 @@ def browser(window, page):
     window.wait_for(lambda: cards(window), "the images")
     yield window
     assert window.errors() == []
-    assert {url.partition(":")[0] for url in window.requests()} <= {"file", "data", "chrome"}
+    assert {url.partition(":")[0] for url in window.requests()} <= {"file", "data", "chrome", "chrome-untrusted"}
 
 
 def cards(browser):
