@@ -110,7 +110,7 @@ def correct(
     precision: opt.Precision = opt.PrecisionName.float32,
     batch_size: opt.BatchSize = None,
     device: opt.Device = None,
-    compile: opt.Compile = False,
+    compile: opt.Compile = opt.CompileName.off,
     classes: opt.Classes = None,
     size: opt.Size = None,
     mean: opt.Mean = None,

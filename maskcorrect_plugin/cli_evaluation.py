@@ -54,7 +54,7 @@ def evaluate(
     precision: opt.Precision = opt.PrecisionName.float32,
     batch_size: opt.BatchSize = None,
     device: opt.Device = None,
-    compile: opt.Compile = False,
+    compile: opt.Compile = opt.CompileName.off,
     images_per_part: ev.ImagesPerPart = 32,
     distributions: ev.Distributions = ev.DistributionsName.float16,
     keep_maps: ev.KeepMaps = False,

@@ -291,6 +291,18 @@ def test_result_json_holds_what_the_python_api_computes(tmp_path, arguments, set
     assert document["summary"]["changed"] == int(truth.changed.sum())
 
 
+def test_the_model_is_compiled_where_that_is_asked_for_and_it_is_said(monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda model, dynamic: compiled.append(model) or model)
+    plain = correct("photos", method="ScoreCAM")
+    assert not compiled and "note:" not in plain.stderr
+    result = correct("photos", "--compile", "on", method="ScoreCAM")
+    assert result.exit_code == 0 and len(compiled) == 1
+    assert "note: compiling the model for its passes" in result.stderr
+    assert "note:" not in correct("photos", "--compile", "on", "--quiet", method="ScoreCAM").stderr
+    assert "note:" not in correct("photos", "--compile", "auto", method="ScoreCAM").stderr  # too little to repay it
+
+
 def test_text_shows_both_answers_of_every_image():
     result = correct("photos", "-k", "3")
     assert result.exit_code == 0

@@ -3,7 +3,7 @@
 import sys
 
 from maskcorrect_plugin.commands.outputs import OutputFolder
-from maskcorrect_plugin.commands.terminal import Style, plain_warnings
+from maskcorrect_plugin.commands.terminal import Style, plain_warnings, speed_notes
 from maskcorrect_plugin.correction import ProbabilityCorrector
 from maskcorrect_plugin.errors import ArgumentError
 from maskcorrect_plugin.images import find_images
@@ -30,7 +30,8 @@ def correct(options: CorrectOptions) -> int:
         files = [file for file in files if file.resolve() not in own]
     if not files:
         raise ArgumentError("image must name at least one file that is not a figure of the earlier run that goes away")
-    with plain_warnings(Style.of(sys.stderr)):
+    style = Style.of(sys.stderr)
+    with plain_warnings(style), speed_notes(style, shown=options.compile != "off" and not options.quiet):
         loaded = options.load()
         arguments = options.corrector_arguments(loaded)
         corrector = ProbabilityCorrector(

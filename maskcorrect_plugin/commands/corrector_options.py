@@ -17,6 +17,7 @@ from maskcorrect_plugin.models.preprocessing import Channels, check_channels
 
 DEFAULT_TOP_K = 5
 SCORE_CAM = "ScoreCAM"
+COMPILE = {"off": False, "on": True, "auto": "auto"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,7 @@ class CorrectorOptions:
     precision: str
     batch_size: int | None
     device: str | None
-    compile: bool
+    compile: str
     classes: Path | None
     size: int | None
     mean: str | None
@@ -110,7 +111,7 @@ class CorrectorOptions:
             "output": self.model_output,
             "batch_size": self.batch_size or "auto",
             "precision": self.precision,
-            "compile": self.compile,
+            "compile": COMPILE[self.compile],
             "mean": mean,
             "std": std,
         }

@@ -9,7 +9,7 @@ from typing import Any
 
 from maskcorrect_plugin.commands.corrector_options import SCORE_CAM, CorrectorOptions
 from maskcorrect_plugin.commands.method_spec import MethodSpec, check_specs
-from maskcorrect_plugin.commands.terminal import Style, echo, plain_warnings
+from maskcorrect_plugin.commands.terminal import Style, echo, plain_warnings, speed_notes
 from maskcorrect_plugin.datasets import ImageDataset, SampledDataset, load_dataset
 from maskcorrect_plugin.errors import ArgumentError
 from maskcorrect_plugin.evaluation.job import Evaluation
@@ -79,7 +79,8 @@ def evaluate(options: EvaluateOptions) -> int:
         raise ArgumentError("output must name the folder of the run, such as -o runs/vgg16; only --dry-run needs none")
     if options.output is not None:
         check_output(options.output)
-    with plain_warnings(Style.of(sys.stderr)):
+    style = Style.of(sys.stderr)
+    with plain_warnings(style), speed_notes(style, shown=options.compile != "off" and not options.quiet):
         evaluation = prepare(options, specs, worker)
         evaluation.probe()
         if options.dry_run or options.output is None:

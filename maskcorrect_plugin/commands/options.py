@@ -54,6 +54,14 @@ class PrecisionName(StrEnum):
     float16 = "float16"
 
 
+class CompileName(StrEnum):
+    """When to compile the model."""
+
+    off = "off"
+    on = "on"
+    auto = "auto"
+
+
 class OutputName(StrEnum):
     """What the model returns."""
 
@@ -191,7 +199,12 @@ Device = Annotated[
     ),
 ]
 Compile = Annotated[
-    bool, typer.Option("--compile", help="torch.compile the model: pays on many images, costs a minute at first.")
+    CompileName,
+    typer.Option(
+        metavar="off|on|auto",
+        help="torch.compile the model for the many passes: at once, or, with auto, after so many that it repays the "
+        "minute or two that it costs; auto goes on without where it fails or is no faster.",
+    ),
 ]
 Classes = Annotated[
     Path | None,

@@ -221,3 +221,21 @@ def plain_warnings(style: Style) -> Iterator[None]:
     """Inside, warnings and this package's log are one line each on standard error."""
     with warnings_to(lambda text: echo(style(f"warning: {text}", "yellow"), stderr=True)):
         yield
+
+
+@contextmanager
+def speed_notes(style: Style, *, shown: bool) -> Iterator[None]:
+    """Inside, what the pass engine decides about speed is one line each on standard error, if `shown`."""
+    handler = logging.Handler(logging.INFO)
+    handler.addFilter(lambda record: record.levelno == logging.INFO)
+    handler.emit = lambda record: echo(style(f"note: {record.getMessage()}", "dim"), stderr=True)  # type: ignore[method-assign]
+    logger = logging.getLogger("maskcorrect_plugin.inference")
+    level = logger.level
+    if shown:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 
-logger = logging.getLogger("maskcorrect_plugin")
+logger = logging.getLogger("maskcorrect_plugin.inference")
 
 ROUNDS = 2
 """Timed batches of each kind, alternating; the faster one counts. One more goes before, to warm up."""

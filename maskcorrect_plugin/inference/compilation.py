@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from .folding import detached_copy
 from .memory import is_out_of_memory
 
-logger = logging.getLogger("maskcorrect_plugin")
+logger = logging.getLogger("maskcorrect_plugin.inference")
 
 COMPILE_SECONDS = 90.0
 """What compiling is expected to take. docs/performance.md has measured times: half a minute to two minutes."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from .folding import Pairs, PairWatch, can_be_watched, folded_copy
 from .outputs import class_scores
 
-logger = logging.getLogger("maskcorrect_plugin")
+logger = logging.getLogger("maskcorrect_plugin.inference")
 
 FOLDED_FROM = 256
 """Passes in a run from which folding is worth its one extra forward of one input and the copy of the weights."""
