@@ -450,6 +450,7 @@ def test_a_model_that_ends_in_softmax_is_warned_about_in_one_line():
     ],
 )
 def test_wrong_usage_is_one_line_before_the_model_is_loaded(arguments, message):
+    load_model(TINY[1])  # finds the module, whichever tests run
     factories().CALLS.clear()
     result = correct("photos", *arguments)
     assert result.exit_code == 2
