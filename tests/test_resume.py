@@ -96,6 +96,7 @@ def test_killed_here_and_there(cli, run, steps, start_at):
 
 @pytest.mark.slow
 def test_killed_at_every_single_step(cli, run, steps):
+    print(f"killed at each of {len(steps)} steps")  # pytest -s
     for number in range(1, len(steps) + 1):
         crash(cli, run, steps, number)
         assert_resumed(cli, run)
@@ -172,7 +173,8 @@ def test_killed_at_random_with_another_number_of_workers_each_time(cli, run, ste
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(100, 120))
 def test_killed_at_random_at_length(cli, run, steps, seed):
-    kill_at_random(cli, run, seed, workers=((None,), ("0/2", "1/2"), ("0/3", "1/3", "2/3"), ("1/2",)))
+    times = kill_at_random(cli, run, seed, workers=((None,), ("0/2", "1/2"), ("0/3", "1/3", "2/3"), ("1/2",)))
+    print(f"killed {times} times")
     assert_resumed(cli, run)
 
 
