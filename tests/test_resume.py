@@ -143,12 +143,15 @@ def test_killed_between_the_last_part_and_the_summary(cli, run, steps):
 # --- from outside, at any time ----------------------------------------------------------------------------------------
 
 
-def kill_at_random(cli, run, seed, workers=(None,), attempts=60):
-    """Kills one run after another at a random moment until one ends by itself; gives the number of kills."""
+def kill_at_random(cli, run, seed, workers=(None,), attempts=60, delay=3):
+    """Kills one run after another at a random moment until one ends by itself; gives the number of kills.
+
+    With more of a delay (ms in each forward) a run takes longer, and is killed more often until it is done.
+    """
     chance = random.Random(seed)
     for kills in range(attempts):
         running = [
-            start(cli, run, *(("--worker", worker) if worker else ()), **{DELAY: "3"})
+            start(cli, run, *(("--worker", worker) if worker else ()), **{DELAY: str(delay)})
             for worker in chance.choice(workers if isinstance(workers[0], tuple) else (workers,))
         ]
         time.sleep(chance.uniform(0, 2.5))
@@ -173,7 +176,8 @@ def test_killed_at_random_with_another_number_of_workers_each_time(cli, run, ste
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(100, 120))
 def test_killed_at_random_at_length(cli, run, steps, seed):
-    times = kill_at_random(cli, run, seed, workers=((None,), ("0/2", "1/2"), ("0/3", "1/3", "2/3"), ("1/2",)))
+    workers = ((None,), ("0/2", "1/2"), ("0/3", "1/3", "2/3"), ("1/2",))
+    times = kill_at_random(cli, run, seed, workers, delay=60)
     print(f"killed {times} times")
     assert_resumed(cli, run)
 
