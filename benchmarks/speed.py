@@ -43,7 +43,8 @@ def plan(options: argparse.Namespace) -> list[Job]:
     if options.quick:
         return [Job(TINY, None, (1, 3), 2, compiled=False)]
     top_k = tuple(options.top_k)
-    jobs = [Job(name, options.channels or FEW_CHANNELS, top_k, options.runs) for name in options.networks]
+    few_channels = options.channels or FEW_CHANNELS
+    jobs = [Job(name, few_channels, top_k, options.runs, passes=options.passes) for name in options.networks]
     if options.channels is None and options.networks[0] == "squeezenet1_1":
         few = tuple(k for k in top_k if k <= 5) or top_k
         jobs.insert(0, Job("squeezenet1_1", None, few, options.runs))
@@ -69,7 +70,7 @@ def work(task: dict[str, Any]) -> dict[str, Any]:
     subject = load_subject(task["network"], weights, [Path(p) for p in task["photos"]], torch.device(task["device"]))
     if task["kind"] == "memory":
         return measure_memory(subject, Contender(task["contender"], batch_size=16))
-    names = ("network", "channels", "top_k", "runs", "compiled")
+    names = ("network", "channels", "top_k", "runs", "compiled", "passes")
     return time_network(Job(**{name: task[name] for name in names}), subject)
 
 
@@ -128,6 +129,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--top-k", nargs="+", type=int, default=[1, 5, 10], help="numbers of classes")
     parser.add_argument("--runs", type=int, default=5, help="rounds")
     parser.add_argument("--channels", type=int, help="how many channels of each network's layer count")
+    parser.add_argument("--passes", type=int, default=256, help="of ours in one go, where few channels count")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, help="threads of the CPU; torch's own choice without")
     parser.add_argument("--output", type=Path, help="JSON file for everything that was measured")

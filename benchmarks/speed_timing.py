@@ -13,8 +13,6 @@ from torch import Tensor
 
 SIZES = {"cpu": (8, 16, 32), "cuda": (32, 64, 128, 256)}
 """Batch sizes that are tried for each contender."""
-PASSES = 256
-"""Where few channels count, ours does as many photos together as this takes: from so many on BatchNorm is folded."""
 TOGETHER = 4
 """Photos that are done together by what is meant for a data set."""
 BARE_INPUTS = 64
@@ -31,6 +29,8 @@ class Job:
         top_k: The numbers of classes.
         runs: Rounds, in each of which every contender runs once.
         compiled: Whether the compiled network takes part.
+        passes: Where few channels count, ours does as many photos together as this takes; from 256 on BatchNorm is
+            folded.
     """
 
     network: str
@@ -38,11 +38,12 @@ class Job:
     top_k: Sequence[int]
     runs: int
     compiled: bool = True
+    passes: int = 256
 
 
 def contenders(job: Job, live: int, device: str) -> list[Contender]:
     """Who takes part: both peers, and ours in several settings."""
-    images = 1 if job.channels is None else max(1, -(-PASSES // live))
+    images = 1 if job.channels is None else max(1, -(-job.passes // live))
     half = ("bfloat16", "float16") if device == "cuda" else ("bfloat16",)
     ours = [Contender(name, {"precision": name}, images=images) for name in ("float32", *half)]
     if job.channels is None:
