@@ -22,7 +22,7 @@ def correct(options: CorrectOptions) -> int:
         MaskCorrectError: wrong usage, before any image is corrected.
     """
     spec = MethodSpec.parse(options.method)
-    options.check({spec.name: spec.options})
+    options.check([(spec.name, spec.options)])
     folder = None if options.output is None else OutputFolder(options.output, overwrite=options.overwrite)
     files = find_images(options.images)
     if folder is not None:  # the figures of an earlier run, where the folder lies among the images
@@ -32,8 +32,6 @@ def correct(options: CorrectOptions) -> int:
         raise ArgumentError("image must name at least one file that is not a figure of the earlier run that goes away")
     with plain_warnings(Style.of(sys.stderr)):
         loaded = options.load()
-        arguments = options.corrector_arguments(loaded)
-        corrector = ProbabilityCorrector(
-            loaded.model, spec.name, **arguments, **options.method_options(spec.name, spec.options)
-        )
+        arguments = {**options.corrector_arguments(loaded), **options.method_options(spec.name, spec.options)}
+        corrector = ProbabilityCorrector(loaded.model, spec.name, **arguments)
         return CorrectRun(options, loaded, corrector, files, folder).run()
