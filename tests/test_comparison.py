@@ -45,8 +45,25 @@ def test_a_baseline_is_paired_image_by_image(run):
     only_cam = sum((cam.label_rank_after == 1) & (base.label_rank_after != 1))
     only_base = sum((cam.label_rank_after != 1) & (base.label_rank_after == 1))
     assert (rows[0].against.only_second, rows[0].against.only_first) == (only_cam, only_base)
+    inside = base.index[base.gap15 < 0.5]
+    only_base = sum((cam.loc[inside].label_rank_after != 1) & (base.loc[inside].label_rank_after == 1))
+    assert rows[0].against_subset.only_first == only_base
     with pytest.raises(ValueError, match="baseline must be a method of every model and data set, got 'none'"):
         compare([folder], baseline="none")
+
+
+def test_what_a_baseline_says_is_in_the_table_and_in_the_text(run):
+    comparison = compare([run[0]], baseline="control:hflip")
+    table, against = comparison.to_frame().set_index(["method", "images"]), comparison.rows[0].against
+    assert table.loc[("CAM", "overall"), "right_alone"] == against.only_second
+    assert table.loc[("CAM", "overall"), "baseline_right_alone"] == against.only_first
+    assert table.loc[("CAM", "overall"), "baseline_p"] == against.outcome.mcnemar_p
+    assert table.loc["control:hflip", "baseline_p"].isna().all()
+    assert "baseline" not in compare([run[0]]).to_frame()
+    for text in (comparison_text(comparison), comparison._repr_html_()):
+        assert (
+            text.count("vs base:") == 1 and text.count(" alone is right on ") == 2 * 3
+        )  # the baseline itself has none
 
 
 def test_the_same_method_of_two_runs_is_told_apart_by_the_run(run, tmp_path):

@@ -91,6 +91,14 @@ def test_no_column_of_labels_means_no_labels(folder):
     assert (dataset.class_names, dataset.describe()["labels"]) == (None, None)
 
 
+def test_columns_of_which_none_is_known_to_hold_labels_are_told(folder, caplog):
+    load_dataset(written(folder, "path\na.png\n"))
+    assert not caplog.messages
+    load_dataset(written(folder, "path,answer\na.png,1\n"))
+    (message,) = caplog.messages
+    assert "no image has a label; label_column can name the one that holds them, of 'answer'" in message
+
+
 def test_paths_are_relative_to_the_manifest_or_to_root(folder, tmp_path):
     other = tmp_path / "lists"
     other.mkdir()

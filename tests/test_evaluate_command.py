@@ -16,6 +16,7 @@ from maskcorrect_plugin.commands import run_progress
 from maskcorrect_plugin.commands.evaluate import EvaluateOptions, _default_readers, plain_options
 from maskcorrect_plugin.commands.run_progress import EVERY, ProgressLines
 from maskcorrect_plugin.commands.stopping import TERMINATED, ending_on_sigterm
+from maskcorrect_plugin.evaluation.estimate import Estimate, MethodEstimate
 from maskcorrect_plugin.evaluation.worker import Worker
 
 MODEL = ("-m", "lively_factory:network")
@@ -58,6 +59,9 @@ def error_of(result):
         (("-o", "data"), "is not empty (it holds 'crow', for one) and is no run"),
         (("-o", "data/crow/000.png"), "output must be a folder"),
         (("-o", "run", "--preset", "grad_cam", "--method", "CAM"), "preset is an option of the native ScoreCAM alone"),
+        (("-o", "run", "--method", "CAM[threshold=2]"), "threshold must lie in [0, 1), got 2"),
+        (("-o", "run", "--method", "CAM[threshold=2]", "--method", "CAM"), "threshold must lie in [0, 1), got 2"),
+        (("-o", "run", "--method", "CAM[model=3]"), "must not be the model itself, got 'model' in 'CAM'"),
     ],
 )
 def test_wrong_usage_is_one_line_before_the_model_is_loaded(maskcorrect, tmp_path, arguments, message):
@@ -73,6 +77,15 @@ def test_another_run_is_refused_with_what_differs(maskcorrect):
     assert maskcorrect("-o", "run", "--method", "CAM").exit_code == 0
     message = error_of(maskcorrect("-o", "run", "--method", "CAM", "--threshold", "0.2"))
     assert "run holds another run: methods.CAM.threshold was 0.1 and is 0.2 now" in message
+    message = error_of(maskcorrect("-o", "run", "--method", "CAM", "--method", "control:hflip"))
+    assert "run holds another run: methods.control:hflip was nothing and is given now." in message
+
+
+def test_options_in_brackets_may_be_those_of_the_corrector(maskcorrect, tmp_path):
+    both = ("--method", "CAM", "--method", "CAM[threshold=0.4, view=crop]")
+    assert maskcorrect("-o", "run", *both).exit_code == 0
+    methods = RunFolder.open(tmp_path / "run").manifest.identity["methods"].values()
+    assert [(method["threshold"], method["view"]) for method in methods] == [(0.1, "mask"), (0.4, "crop")]
 
 
 # --- said and written -------------------------------------------------------------------------------------------------
@@ -208,9 +221,15 @@ def test_a_dry_run_of_images_that_all_fail_is_an_estimate_too(maskcorrect, tmp_p
 
 
 def test_workers_share_the_time(maskcorrect):
-    assert (
-        "for each of 8 workers like this one" in maskcorrect("--dry-run", "--method", "CAM", "--worker", "0/8").stdout
-    )
+    text = maskcorrect("--dry-run", "--method", "CAM", "--worker", "0/8").stdout
+    assert "for each of 8 workers like this one" in text
+    assert "3 of the 8 workers have none" in text  # of 5 parts
+    assert "have none" not in maskcorrect("--dry-run", "--method", "CAM", "--worker", "0/5").stdout
+
+
+def test_the_time_is_that_of_the_worker_with_most_to_do():
+    method = MethodEstimate("CAM", 8, 0, 2.0, 6.0, 0.0, 0.0)
+    assert Estimate(30, 5, 8, 7, "cpu", (method,)).seconds == 14.0
 
 
 # --- progress ---------------------------------------------------------------------------------------------------------

@@ -72,3 +72,10 @@ def test_columns_are_aligned_and_lines_fit_a_terminal():
     table = lines[3 : lines.index(next(line for line in lines if line.startswith("In brackets")))]
     assert len({len(line) for line in table}) == 1
     assert "p1 - p3 < 0.123456" in table[0]
+
+
+def test_without_labels_no_count_looks_like_a_result():
+    lines = summary_text(summarise(random_records(20, unlabelled=20))).splitlines()
+    for name in ("right before -> after", "fixed", "broken", "both wrong", "exact McNemar p", "top-5 accuracy"):
+        (line,) = (line for line in lines if line.startswith(f"{name} "))
+        assert line.removeprefix(name).split() == ["-", "-"]

@@ -104,7 +104,7 @@ def read_form(values: Sequence[Any], device: str | None = None) -> Request:
     )
     methods = tuple(check_specs([name for name in names if name]))
     for method in methods:
-        options.check({method.name: method.options})
+        options.check([(method.name, method.options)])
     return Request(options, methods, true_class)
 
 

@@ -22,7 +22,7 @@ def correct(options: CorrectOptions) -> int:
         MaskCorrectError: wrong usage, before any image is corrected.
     """
     spec = MethodSpec.parse(options.method)
-    options.check({spec.name: spec.options})
+    options.check([(spec.name, spec.options)])
     folder = None if options.output is None else OutputFolder(options.output, overwrite=options.overwrite)
     files = find_images(options.images)
     if folder is not None:  # the figures of an earlier run, where the folder lies among the images
@@ -33,8 +33,6 @@ def correct(options: CorrectOptions) -> int:
     style = Style.of(sys.stderr)
     with plain_warnings(style), speed_notes(style, shown=options.compile != "off" and not options.quiet):
         loaded = options.load()
-        arguments = options.corrector_arguments(loaded)
-        corrector = ProbabilityCorrector(
-            loaded.model, spec.name, **arguments, **options.method_options(spec.name, spec.options)
-        )
+        arguments = {**options.corrector_arguments(loaded), **options.method_options(spec.name, spec.options)}
+        corrector = ProbabilityCorrector(loaded.model, spec.name, **arguments)
         return CorrectRun(options, loaded, corrector, files, folder).run()

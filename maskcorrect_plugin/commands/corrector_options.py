@@ -1,6 +1,6 @@
 """What every command that corrects shares: its options, the model that they describe, and arguments of correctors."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,24 +77,30 @@ class CorrectorOptions:
         preset = {} if self.preset is None or method != SCORE_CAM else {"preset": self.preset}
         return {**preset, **(options or {})}
 
-    def check(self, methods: Mapping[str, Mapping[str, Any]]) -> None:
+    def check(self, methods: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
         """Everything that needs no model, by making correctors of a model that does nothing.
 
         Args:
-            methods: Their names with their own options.
+            methods: Their names with their own options, which may also be those of the corrector, such as `threshold`.
 
         Raises:
             MaskCorrectError: what is wrong.
         """
         channels("mean", self.mean), channels("std", self.std)
-        if self.preset is not None and SCORE_CAM not in methods:
-            given = ", ".join(map(repr, methods))
+        methods = list(methods)
+        names = [name for name, _ in methods]
+        if self.preset is not None and SCORE_CAM not in names:
+            given = ", ".join(map(repr, names))
             raise ArgumentError(f"preset is an option of the native ScoreCAM alone, but method is {given}")
         normalisation = (0.5, 0.5, 0.5)  # black needs one, and that of the model is not known yet
         arguments = self._arguments(self.top_k or DEFAULT_TOP_K, None, normalisation, normalisation)
-        for method, options in methods.items():
+        for method, options in methods:
+            taken = next((name for name in ("model", "method") if name in options), None)
+            if taken is not None:
+                raise ArgumentError(f"method options must not be the {taken} itself, got {taken!r} in {method!r}")
+            own = self.method_options(method, options)
             with suppress(LayerError):  # a method that must see its layer can only be made with the real model
-                ProbabilityCorrector(nn.Identity(), method, **arguments, **self.method_options(method, options))
+                ProbabilityCorrector(nn.Identity(), method, **{**arguments, **own})
 
     def _arguments(
         self, top_k: int, target_layer: str | None, mean: Channels | None, std: Channels | None

@@ -21,7 +21,7 @@ def check_methods(options: CorrectorOptions, specs: Sequence[MethodSpec]) -> Non
     for spec in specs:
         if is_control(spec.name):
             check_choice("method", spec.name, CONTROLS)
-    options.check({spec.name: spec.options for spec in specs if not is_control(spec.name)})
+    options.check((spec.name, spec.options) for spec in specs if not is_control(spec.name))
 
 
 def make_correctors(

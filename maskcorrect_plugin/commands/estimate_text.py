@@ -10,20 +10,30 @@ def estimate_text(estimate: Estimate) -> str:
     width = max(6, *(len(method.method) for method in estimate.methods))
     lines = [f"{'method':{width}}  {'forwards/image':>14}  {'ms/image':>10}  {'kB/image':>9}  {'measured on':>12}"]
     for method in estimate.methods:
-        measured = f"{method.images - method.failed} images"
+        measured = counted(method.images - method.failed, "image")
         lines.append(
             f"{method.method:{width}}  {method.forwards_per_image:14.1f}  {1000 * method.seconds_per_image:10.1f}  "
             f"{method.bytes_per_image / 1000:9.1f}  {measured:>12}"
         )
     workers = "one worker" if estimate.workers == 1 else f"each of {estimate.workers} workers like this one"
+    images, parts = counted(estimate.images, "image"), counted(estimate.parts, "part")
     lines += [
         "",
-        f"{estimate.images:,} images in {estimate.parts:,} parts a method: about {estimate.forwards:,.0f} forwards,",
+        f"{images} in {parts} a method: about {estimate.forwards:,.0f} forwards,",
         f"{duration(estimate.seconds)} for {workers} ({estimate.device}), and {size(estimate.bytes)} of disk.",
+        *_idle_lines(estimate),
         *_share_lines(estimate),
         "A few images stand for all, and for a moment of this computer: take the time as a guess.",
     ]
     return "\n".join(lines)
+
+
+def _idle_lines(estimate: Estimate) -> list[str]:
+    """That some workers have nothing to do, since a part is never shared, and what would give them something."""
+    idle = estimate.workers - estimate.parts
+    if idle <= 0:
+        return []
+    return [f"Parts are not shared, so {idle} of the {estimate.workers} workers have none: lower --images-per-part."]
 
 
 def _share_lines(estimate: Estimate) -> list[str]:
@@ -42,13 +52,25 @@ def duration(seconds: float) -> str:
     """Seconds in words that are easy to grasp.
 
     Example:
-        >>> duration(42), duration(90), duration(30000), duration(400000)
-        ('42 s', '1.5 min', '8.3 h', '4.6 days')
+        >>> duration(0.3), duration(42), duration(90), duration(30000), duration(400000)
+        ('less than 1 s', '42 s', '1.5 min', '8.3 h', '4.6 days')
     """
+    if seconds < 1:
+        return "less than 1 s"
     for unit, length, limit in (("s", 1, 60), ("min", 60, 60), ("h", 3600, 48)):
         if seconds < length * limit:
             return f"{seconds / length:.0f} {unit}" if unit == "s" else f"{seconds / length:.1f} {unit}"
     return f"{seconds / 86400:.1f} days"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things.
+
+    Example:
+        >>> counted(1, "part"), counted(1563, "part")
+        ('1 part', '1,563 parts')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def size(count: float) -> str:

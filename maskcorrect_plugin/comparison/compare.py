@@ -36,7 +36,9 @@ class MethodRow:
         seconds_per_image: Mean time of a correction; NaN where no image could be done.
         holm_overall: The McNemar p over all images, adjusted for all methods on the same model and data.
         holm_subset: Likewise over the subset.
-        against: Against the method that the comparison was asked to compare with; None for itself or without one.
+        against: Against the method that the comparison was asked to compare with, over all images; None for itself or
+            without one.
+        against_subset: Likewise over the subset.
     """
 
     model: str
@@ -51,6 +53,7 @@ class MethodRow:
     holm_overall: float = math.nan
     holm_subset: float = math.nan
     against: MethodComparison | None = None
+    against_subset: MethodComparison | None = None
 
     def group(self, name: str) -> GroupSummary:
         """``"overall"`` or ``"subset"``."""
@@ -59,6 +62,10 @@ class MethodRow:
     def holm(self, name: str) -> float:
         """The adjusted McNemar p over ``"overall"`` or ``"subset"``; NaN where the method leaks."""
         return self.holm_overall if name == "overall" else self.holm_subset
+
+    def baseline(self, name: str) -> MethodComparison | None:
+        """Against the baseline over ``"overall"`` or ``"subset"``; None for itself or without one."""
+        return self.against if name == "overall" else self.against_subset
 
     def records(self, columns: Sequence[str] | None = None) -> "pd.DataFrame":
         """The records of this method: see `records.columns`."""
@@ -107,7 +114,7 @@ class Comparison:
         """One row for each method and group of images, with the numbers of its summary as plain columns."""
         import pandas as pd
 
-        return pd.DataFrame([_plain(row, group) for row in self.rows for group in GROUPS])
+        return pd.DataFrame([_plain(row, group, self.baseline) for row in self.rows for group in GROUPS])
 
 
 def compare(
@@ -138,7 +145,9 @@ def compare(
     done = [row for family in families for row in _adjusted(_named_apart(family))]
     if baseline is not None:
         done = [
-            row for family in Comparison(tuple(done), subset).families().values() for row in _against(family, baseline)
+            row
+            for family in Comparison(tuple(done), subset).families().values()
+            for row in _against(family, subset, baseline)
         ]
     return Comparison(tuple(done), subset, baseline)
 
@@ -199,22 +208,25 @@ def _adjusted(family: Sequence[MethodRow]) -> list[MethodRow]:
     ]
 
 
-def _against(family: Sequence[MethodRow], baseline: str) -> list[MethodRow]:
+def _against(family: Sequence[MethodRow], subset: Subset, baseline: str) -> list[MethodRow]:
     reference = next((row for row in family if row.method == baseline), None)
     if reference is None:
         names = ", ".join(repr(row.method) for row in family)
         raise ArgumentError(
             f"baseline must be a method of every model and data set, got {baseline!r}; there are {names}"
         )
-    columns = [*PAIRED_COLUMNS, "failure"]
+    columns = [*dict.fromkeys([*PAIRED_COLUMNS, *subset.gap.columns, "failure"])]
     first = reference.records(columns)
-    return [
-        row if row is reference else replace(row, against=compare_corrected(first, row.records(columns)))
-        for row in family
-    ]
+
+    def compared(row: MethodRow) -> MethodRow:
+        second = row.records(columns)
+        whole, part = (compare_corrected(first, second, images) for images in (None, subset))
+        return replace(row, against=whole, against_subset=part)
+
+    return [row if row is reference else compared(row) for row in family]
 
 
-def _plain(row: MethodRow, name: str) -> dict[str, Any]:
+def _plain(row: MethodRow, name: str, baseline: str | None) -> dict[str, Any]:
     group = row.group(name)
     table = group.outcome
     return {
@@ -244,4 +256,15 @@ def _plain(row: MethodRow, name: str) -> dict[str, Any]:
         "forwards_per_image": group.forwards_per_image,
         "seconds_per_image": row.seconds_per_image,
         "run": str(row.run),
+        **({} if baseline is None else _plain_against(row.baseline(name), baseline)),
+    }
+
+
+def _plain_against(against: MethodComparison | None, baseline: str) -> dict[str, Any]:
+    """The columns that a comparison has with a baseline; empty for the baseline itself."""
+    return {
+        "baseline": baseline,
+        "right_alone": None if against is None else against.only_second,
+        "baseline_right_alone": None if against is None else against.only_first,
+        "baseline_p": None if against is None else against.outcome.mcnemar_p,
     }

@@ -1,5 +1,6 @@
 """A table of images: one row each, with its path and its label."""
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from .files import FileDataset, printable_name
 from .tables import Table, read_table
 
 _PROBED = 100
+
+logger = logging.getLogger("maskcorrect_plugin")
 
 
 class ManifestDataset(FileDataset):
@@ -62,6 +65,12 @@ class ManifestDataset(FileDataset):
             )
         self._image = image
         self._label = find_column("label_column", self._label, names, LABEL_COLUMNS)
+        if self._label is None and len(names) > 1:
+            logger.warning(
+                "no column is called %s, so no image has a label; label_column can name the one that holds them, of %s",
+                ", ".join(LABEL_COLUMNS),
+                ", ".join(repr(name) for name in names if name != image),
+            )
         return [image] if self._label is None else [image, self._label]
 
     def _check_root(self) -> None:

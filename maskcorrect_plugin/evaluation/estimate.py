@@ -38,6 +38,7 @@ class Estimate:
         images: In the data set.
         parts: Of each method.
         workers: That share the run.
+        share: Images of the worker that has most of them; whole parts are shared out.
         device: On which it was measured.
         methods: What each takes.
     """
@@ -45,6 +46,7 @@ class Estimate:
     images: int
     parts: int
     workers: int
+    share: int
     device: str
     methods: tuple[MethodEstimate, ...]
 
@@ -55,8 +57,8 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """Of one worker, if the workers are alike and share nothing else."""
-        return self.images * sum(method.seconds_per_image for method in self.methods) / self.workers
+        """Of the worker that has most to do, if the workers are alike and share nothing else."""
+        return self.share * sum(method.seconds_per_image for method in self.methods)
 
     @property
     def bytes(self) -> float:

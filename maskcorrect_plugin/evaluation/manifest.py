@@ -139,6 +139,8 @@ def _refusal(folder: Path, different: list[tuple[str, Any, Any]]) -> str:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, Mapping):  # a whole method, say, that was or is not asked for: its settings say no more
+        return "given"
     text = "nothing" if value is None else json.dumps(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 

@@ -43,7 +43,9 @@ def measure(evaluation: Evaluation, budget: float = BUDGET) -> Estimate:
         methods = tuple(_measure_method(evaluation, runner, method, order, budget) for method in evaluation.correctors)
     tensor = first_tensor(evaluation.loaded.model)
     device = "cpu" if tensor is None else str(tensor.device)
-    return Estimate(manifest.num_images, manifest.num_parts, evaluation.worker.size, device, methods)
+    workers = evaluation.worker.size
+    share = sum(len(manifest.part(index)) for index in range(0, manifest.num_parts, workers))  # the first has most
+    return Estimate(manifest.num_images, manifest.num_parts, workers, share, device, methods)
 
 
 def _measure_method(

@@ -110,6 +110,11 @@ def _notes(summary: Summary) -> list[str]:
 def _rows(group: GroupSummary) -> Iterator[tuple[str, str]]:
     """Name and text of each number of a group."""
     table = group.outcome
+
+    def of_labelled(text: str) -> str:
+        """Counts of right and wrong: with no label at all they would be zeros that look like a result."""
+        return text if table.total else "-"
+
     yield "images", f"{group.images:,}"
     yield "without a label", f"{group.unlabelled:,}"
     yield "corrected", f"{group.corrected:,}"
@@ -117,13 +122,13 @@ def _rows(group: GroupSummary) -> Iterator[tuple[str, str]]:
     yield "accuracy before", percent(table.accuracy_before) + _interval(group.interval_before)
     yield "accuracy after", percent(table.accuracy_after) + _interval(group.interval_after)
     yield "difference in points", _points(table.difference) + _interval(group.interval_difference, sign=True)
-    yield "right before -> after", f"{table.right_before:,} -> {table.right_after:,}"
-    yield "fixed", f"{table.fixed:,}"
-    yield "broken", f"{table.broken:,}"
-    yield "both right", f"{table.both_right:,}"
-    yield "both wrong", f"{table.both_wrong:,}"
-    yield "exact McNemar p", p_text(table.mcnemar_p) if table.total else "-"
-    yield "top-5 accuracy", f"{percent(group.top5.before)} -> {percent(group.top5.after)}"
+    yield "right before -> after", of_labelled(f"{table.right_before:,} -> {table.right_after:,}")
+    yield "fixed", of_labelled(f"{table.fixed:,}")
+    yield "broken", of_labelled(f"{table.broken:,}")
+    yield "both right", of_labelled(f"{table.both_right:,}")
+    yield "both wrong", of_labelled(f"{table.both_wrong:,}")
+    yield "exact McNemar p", of_labelled(p_text(table.mcnemar_p))
+    yield "top-5 accuracy", of_labelled(f"{percent(group.top5.before)} -> {percent(group.top5.after)}")
     yield "true class among candidates", percent(group.ceiling)
     yield "negative log-likelihood", _change(group.nll)
     yield "Brier score", _change(group.brier)
