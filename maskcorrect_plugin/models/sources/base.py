@@ -27,7 +27,7 @@ class ModelSource(ABC):
     auxiliary: ClassVar[tuple[str, ...]] = ("AuxLogits.", "aux1.", "aux2.")
     """Heads that only training uses (Inception, GoogLeNet); a file may hold them, the models that are built do not."""
     offline: ClassVar[str] = (
-        "Without a network, weights=PATH (--weights PATH) loads a file of your own (.safetensors, .pt), and weights=None "
+        "Without a network, weights=PATH (--weights PATH) loads a file of your own (.safetensors, .pt), weights=None "
         "(--weights none) gives random weights"
     )
 
