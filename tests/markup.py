@@ -17,7 +17,7 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.elements, self.texts, self._open = [], [], []
-        self.feed(text)
+        self.feed(text.replace("<wbr>", ""))  # only says where a long text may be broken
         self.close()
 
     def handle_starttag(self, name, attributes):

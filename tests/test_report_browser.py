@@ -5,7 +5,7 @@ import time
 import pytest
 from browser import open_browser, require_browser
 from records import random_records
-from report_runs import CAM, FLIP, write_run
+from report_runs import CAM, FLIP, ORACLE, write_run
 
 from maskcorrect_plugin.report import write_report
 
@@ -252,6 +252,40 @@ def test_nothing_is_wider_than_the_window_and_figures_fit(page, tmp_path, size):
         assert len(widths) == len(browser.driver.find_elements("css selector", ".drawing"))
         assert all(0.6 * min(width, 600) < one <= width for one in widths)
         assert browser.errors() == [] and browser.foreign_requests() == []
+
+
+LONG_NAMES = {
+    "CAM": CAM,
+    "pytorch_grad_cam:GradCAMPlusPlus": {**CAM, "method": "pytorch_grad_cam:GradCAMPlusPlus"},
+    "ScoreCAM[max_masks=64]": {**CAM, "method": "ScoreCAM", "max_masks": 64},
+    "control:hflip": FLIP,
+    "control:oracle_class": ORACLE,
+}
+
+
+def test_the_table_of_methods_is_as_wide_as_its_box_on_a_screen_and_on_paper(tmp_path):
+    require_browser()
+    methods = {name: (settings, random_records(60, 7, 1)) for name, settings in LONG_NAMES.items()}
+    path = tmp_path / "report.html"
+    write_report([write_run(tmp_path / "run", methods, NAMES)], path)
+    # 718 pixels are A4 between Chromium's own margins.
+    with open_browser(1280, 900) as browser:
+        browser.open(path.as_uri())
+        for width, media in ((1280, "screen"), (1280, "print"), (718, "print")):
+            browser.resize(width, 900)
+            browser.emulate(dark=False, media=media)
+            script = """return [...document.querySelectorAll('#methods .scroll')].filter((one) => one.checkVisibility())
+                .map((one) => [one.scrollWidth, one.clientWidth])"""
+            boxes = browser.driver.execute_script(script)
+            assert len(boxes) == 2 and all(needed <= given for needed, given in boxes), (width, media, boxes)
+        # What is scrolled sideways on a phone keeps the name of its row.
+        browser.resize(390, 900, mobile=True)
+        browser.emulate(dark=False)
+        script = """const box = document.querySelector('#methods .scroll'); box.scrollLeft = 300;
+            return [box.scrollLeft, box.querySelector('tbody th').getBoundingClientRect().left
+                - box.getBoundingClientRect().left]"""
+        moved, left = browser.driver.execute_script(script)
+        assert moved == 300 and abs(left) < 1
 
 
 def test_without_scripts_everything_but_the_pictures_is_there(page, tmp_path):

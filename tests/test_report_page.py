@@ -82,6 +82,12 @@ def test_every_method_has_its_row_and_those_that_leak_say_so(usual):
     assert "no result" in page.text("td")
 
 
+def test_figures_give_no_p_value_to_what_looks_at_the_labels(usual):
+    page = usual[3]
+    said = [text for around, text in page.texts if "svg" in around and "Holm p" in text]
+    assert len(said) == 2 * 2 * 2  # of two methods, on all and on the difficult images, wide and narrow
+
+
 def test_the_gallery_holds_what_changed(usual):
     _, methods, made, page, _ = usual
     data = page.data()

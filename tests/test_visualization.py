@@ -298,6 +298,12 @@ def test_wrapped_text_fits(text, lines):
         assert "".join(wrapped).replace(" ", "") == text.replace(" ", "")
 
 
+def test_names_of_methods_are_broken_where_their_parts_meet():
+    assert wrap("pytorch_grad_cam:GradCAMPlusPlus", 1.5, 8) == "pytorch_grad_cam:\nGradCAMPlusPlus"
+    assert wrap("ScoreCAM[max_masks=64]", 1.2, 8) == "ScoreCAM\n[max_masks=64]"
+    assert wrap("[max_masks=64]", 0.5, 8).startswith("[max")  # nothing stands before the bracket
+
+
 def test_outcomes_are_drawn_to_scale_with_their_numbers():
     figure = draw_outcome({"gap < 0.5": COUNTS}, p_values={"gap < 0.5": 0.0211}, title="VGG16")
     (axes,) = figure.axes

@@ -30,11 +30,13 @@ class Outcome:
         title: Which images.
         verdict: Whether it helped, and how sure that is.
         summary: All numbers.
+        meaning: What the title means; empty where it says everything.
     """
 
     title: str
     verdict: Verdict
     summary: GroupSummary
+    meaning: str = ""
 
     @property
     def table(self) -> PairedOutcome:
@@ -98,7 +100,12 @@ def _chapters(family: Family) -> Chapters:
     return Chapters(
         family=family,
         outcomes=[
-            Outcome(title, verdict_on(family, headline, group), headline.row.group(group))
+            Outcome(
+                title,
+                verdict_on(family, headline, group),
+                headline.row.group(group),
+                formats.in_words(definition) if group == "subset" else "",
+            )
             for group, title in titles.items()
         ],
         lead=lead(family),

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from maskcorrect_plugin.evaluation.protocol import ProtocolReport
+from maskcorrect_plugin.evaluation.subclasses import MARGIN
 from maskcorrect_plugin.evaluation.summary import GroupSummary
 from maskcorrect_plugin.visualization import (
     draw_accuracies,
@@ -23,7 +24,6 @@ from maskcorrect_plugin.visualization.palette import COLUMN_WIDTH, PAGE_WIDTH
 from . import formats
 from .families import Family, Tried
 from .svg import glyphs_of_the_browser, inline_svg
-from .verdicts import judging_p
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +53,7 @@ def draw_methods(family: Family, group: str) -> list[Drawing]:
     """The accuracy by each method, and how many answers each fixed and broke."""
     summaries = {tried.name: tried.row.group(group) for tried in family.methods}
     outcomes = {name: summary.outcome for name, summary in summaries.items()}
-    p_values = {tried.name: judging_p(tried.row, group) for tried in family.methods}
+    p_values = {tried.name: tried.row.holm(group) for tried in family.fair}  # what looks at the labels has none
     several = len(family.fair) > 1
     accuracy = "; ".join(
         f"{name}: {formats.share(table.accuracy_before)} before, {formats.share(table.accuracy_after)} after"
@@ -93,7 +93,7 @@ def _draw_costs(summaries: Mapping[str, GroupSummary], key: str) -> Drawing:
         for name, summary in summaries.items()
     )
     caption = "What each method costs, and the accuracy that it gains, with 95 % intervals"
-    return _drawing(partial(draw_cost_gain, summaries), caption, key, f"Points for each method. {costs}.", HALF)
+    return _drawing(partial(draw_cost_gain, summaries), caption, key, f"Points for each method. {costs}.")
 
 
 def draw_histograms(family: Family, report: ProtocolReport) -> Drawing:
@@ -134,8 +134,8 @@ def draw_confusion(family: Family, tried: Tried, edges: "pd.DataFrame", class_na
     )
     return _drawing(
         partial(draw_confused_classes, edges, class_names=class_names),
-        "Classes that the network held nearly as likely as its answer, before correction. Two that are linked were so "
-        "for the same image",
+        "Classes that the network held nearly as likely as its answer before correction "
+        f"(within a margin of {MARGIN:g}). Two that are linked were so for the same image",
         _key(family, tried, "confused"),
         f"A graph of confused classes. {strongest}.",
     )

@@ -2,12 +2,17 @@
 
 import math
 
+from markupsafe import Markup, escape
+
 from maskcorrect_plugin.evaluation.intervals import Interval
+from maskcorrect_plugin.evaluation.subset import Subset
 from maskcorrect_plugin.evaluation.text import p_text, percent
+from maskcorrect_plugin.printable import printable
 
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"
 """Stands where there is no number."""
+ORDINALS = {2: "second", 3: "third", 4: "fourth", 5: "fifth"}
 
 
 def count(number: float) -> str:
@@ -33,6 +38,34 @@ def plain_minus(definition: object) -> str:
         'p1 − p5 < 0.5'
     """
     return str(definition).replace(" - ", f" {MINUS} ")
+
+
+def in_words(definition: Subset) -> str:
+    """Which images are difficult, for those who do not know what p1 is.
+
+    Example:
+        >>> in_words(Subset())
+        'Difficult: the network gave its answer a probability (p1) less than 0.5 above that of its fifth choice (p5).'
+    """
+    rank = definition.gap.rank
+    choice = f"{ORDINALS[rank]} choice" if rank in ORDINALS else f"choice number {rank}"
+    return (
+        f"Difficult: the network gave its answer a probability (p1) less than {definition.bound:g} above that of its "
+        f"{choice} (p{rank})."
+    )
+
+
+def breakable(name: str) -> Markup:
+    """The name of a method, class or file as HTML that may be broken where its parts meet.
+
+    Example:
+        >>> breakable("ScoreCAM[max_masks=64]")
+        Markup('ScoreCAM<wbr>[max_<wbr>masks=64]')
+    """
+    text = str(escape(printable(name)))
+    for sign, broken in ((":", ":<wbr>"), ("[", "<wbr>["), (",", ",<wbr>"), ("/", "/<wbr>"), ("_", "_<wbr>")):
+        text = text.replace(sign, broken)
+    return Markup(text)  # noqa: S704 - escaped above
 
 
 def points(difference: float) -> str:

@@ -71,7 +71,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    names = ("count", "share", "points", "interval", "points_interval", "number", "p_value")
+    names = ("count", "share", "points", "interval", "points_interval", "number", "p_value", "breakable")
     environment.filters.update({name: getattr(formats, name) for name in names})
     return environment
 

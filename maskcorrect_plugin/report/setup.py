@@ -24,9 +24,9 @@ def lead(family: Family) -> str:
     if headline.control is not None:
         second = f"it was asked again about something else ({headline.control.summary})"
     elif headline.settings.get("view") == "mask":
-        second = f"it was asked again with what it had not used hidden, going by {headline.name}"
+        second = f"it was asked again with what it had not used hidden, as mapped by {headline.name}"
     else:
-        second = f"it was asked again about what it had used, going by {headline.name}"
+        second = f"it was asked again about what it had used, as mapped by {headline.name}"
     question = " How often was it right before, and how often after?" if summary.overall.outcome.total else ""
     return (
         f"A network was asked about {count(summary.images)} images. Then {second}, and what it said was added to its "
@@ -40,8 +40,8 @@ def steps(family: Family) -> list[str]:
     model, table = identity["model"], family.headline.row.summary.overall.outcome
     right = f" {share(table.accuracy_before)} of its answers were right." if table.total else ""
     first = (
-        f"The network {family.headline.row.model} ({count(model['num_classes'])} classes) was asked about "
-        f"{count(identity['data']['count'])} images of {family.headline.row.data}.{right}"
+        f"The network {family.headline.row.model}, which knows {count(model['num_classes'])} classes, was asked "
+        f"about {count(identity['data']['count'])} images of {family.headline.row.data}.{right}"
     )
     return [first, *_second_look(family.headline, settings), "Nothing was trained: it is the same network throughout."]
 

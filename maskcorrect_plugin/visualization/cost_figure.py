@@ -28,7 +28,7 @@ from .charts import (
 )
 from .palette import COLORS, EDGE, FRAME, INK, MUTED, NORMAL, PAGE_WIDTH, SMALL, draw_note, styled, text_width, wrap
 
-NAMES = 2.3
+NAMES = 2.7
 """Inches that a method with its gain may take at the right of the axes."""
 NAMES_SHARE = 0.4
 """Of the figure's width, at most so much."""

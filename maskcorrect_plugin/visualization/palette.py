@@ -134,7 +134,8 @@ def wrap(text: str, width: float, size: float, lines: int = 2, weight: str = "no
     """Text broken into at most that many lines of at most that width; what is left over becomes an ellipsis.
 
     Args:
-        text: Broken after blanks (not after no-break spaces) and hyphens; elsewhere only where a word does not fit.
+        text: Broken after blanks (not after no-break spaces), hyphens and colons, and before a bracket that options of
+            a method begin with; elsewhere only where a word does not fit.
         width: In inches.
         size: In points.
         lines: 1 or more.
@@ -144,9 +145,9 @@ def wrap(text: str, width: float, size: float, lines: int = 2, weight: str = "no
     done: list[str] = []
     while rest and len(done) < lines - 1 and text_width(rest, size, weight) > width:
         head = _longest(rest, width, size, weight)
-        # Names break after a blank or, failing that, after a hyphen.
-        stop = max(head.rfind(" "), head.rfind("-")) + 1 if len(head) < len(rest) and rest[len(head)] != " " else 0
-        head = head[:stop] if stop else head
+        within = len(head) < len(rest) and rest[len(head)] != " "
+        stop = max(*(head.rfind(sign) + 1 for sign in " -:"), head.rfind("[")) if within else 0
+        head = head[:stop] if stop > 0 else head
         done.append(head.strip())
         rest = rest[len(head) :].strip()
     if text_width(rest, size, weight) > width:
