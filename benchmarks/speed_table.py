@@ -23,10 +23,11 @@ def describe(machine: dict[str, Any]) -> str:
 
 def network_table(timing: dict[str, Any]) -> str:
     """All contenders on one network."""
+    limited = timing["channels_used"] < timing["channels"]
     some = f"{timing['channels_used']} of {timing['channels']} channels, {timing['live']} of them live"
     agreement = ", ".join(f"{name} {value:.1e}" for name, value in timing["differences"].items())
     lines = [
-        f"### {timing['network']}",
+        f"### {timing['network']}" + (f", {timing['channels_used']} channels" if limited else ""),
         "",
         f"{timing['weights']} weights, {timing['inputs']}; {some}. Largest difference of a map from the library's, "
         f"float32: {agreement}.",
