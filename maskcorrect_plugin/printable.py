@@ -3,6 +3,8 @@
 import re
 import unicodedata
 
+from markupsafe import Markup, escape
+
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _BLANKS = re.compile("\r\n|[\n\r\t\N{LINE SEPARATOR}\N{PARAGRAPH SEPARATOR}]")
 _LONE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
@@ -23,3 +25,16 @@ def printable(text: str) -> str:
     text = _BLANKS.sub(" ", text)
     text = _NOT_XML.sub(REPLACEMENT, _DIRECTIONS.sub(REPLACEMENT, text))
     return "".join(REPLACEMENT if unicodedata.category(sign) == "Cc" else sign for sign in text)
+
+
+def breakable(name: str) -> Markup:
+    """The name of a method, class or file as HTML that may be broken where its parts meet.
+
+    Example:
+        >>> breakable("ScoreCAM[max_masks=64]")
+        Markup('ScoreCAM<wbr>[max_<wbr>masks=64]')
+    """
+    text = str(escape(printable(name)))
+    for sign, broken in ((":", ":<wbr>"), ("[", "<wbr>["), (",", ",<wbr>"), ("/", "/<wbr>"), ("_", "_<wbr>")):
+        text = text.replace(sign, broken)
+    return Markup(text)  # noqa: S704 - escaped above

@@ -173,6 +173,7 @@ def test_a_photo_is_corrected(page, folder):
     page.upload_and_correct(folder / "photo <b>&.png")
     text = page.said("Probabilities", "Before", "After ScoreCAM")
     assert re.search(r"\d\d forwards, \d+\.\d\d s", text) and "true class" not in text
+    assert "nothing but the creatures of the scenes" in text  # so that nobody wonders what it says of a cat
     assert page.figures()[0] > 1000
 
 
@@ -212,6 +213,12 @@ def test_two_methods_are_compared(page):
     text = page.said("After ScoreCAM", "After CAM")
     assert re.search(r"ScoreCAM: .*70 forwards", text) and re.search(r"\nCAM: .*6 forwards", text)
     assert len(page.figures()) == 2 and min(page.figures()) > 1000
+
+
+def test_a_long_name_of_a_method_ends_before_the_arrow_of_its_field(page):
+    page.fill("Method", "pytorch_grad_cam:GradCAMPlusPlus")
+    script = """const style = getComputedStyle(arguments[0]); return [style.paddingRight, style.textOverflow]"""
+    assert page.driver.execute_script(script, page.field("Method")) == ["28px", "ellipsis"]
 
 
 def test_stop_ends_a_long_correction(page):

@@ -11,6 +11,7 @@ from jinja2 import Environment, Template
 
 from maskcorrect_plugin.commands.terminal import counted, printable
 from maskcorrect_plugin.functional import top_candidates
+from maskcorrect_plugin.printable import breakable
 from maskcorrect_plugin.visualization.correction_case import display_names, number
 from maskcorrect_plugin.visualization.pictures import MAX_SHOWN
 
@@ -24,6 +25,8 @@ WELCOME = (
     "<li>It is asked again, and what it says is added to what it said.</li></ol></div>"
 )
 """Before anything has been asked for."""
+DEMO_LIMITS = "It knows nothing but the creatures of the scenes, and names one of them whatever a photo shows."
+"""Of the demo's network: whoever drops a photo of a cat should not wonder at its answer."""
 
 
 def progress(watch: Watch) -> str:
@@ -55,6 +58,7 @@ def result(outcome: PhotoOutcome, notes: Sequence[str] = ()) -> str:
     names = [printable(name) for name in display_names(outcome.class_names, len(outcome.class_names))]
     return _template().render(
         about=f"{printable(outcome.model)}, {len(names):,} classes, on {outcome.device}",
+        limits=DEMO_LIMITS if outcome.model == "demo" else "",
         notes=notes,
         methods=[_method(correction, names) for correction in corrections],
         titles=["Before", *(f"After {correction.method}" for correction in corrections)],
@@ -65,7 +69,9 @@ def result(outcome: PhotoOutcome, notes: Sequence[str] = ()) -> str:
 @cache
 def _template() -> Template:
     text = (Path(__file__).parent / "result.html").read_text(encoding="utf-8")
-    return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(text)
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["breakable"] = breakable
+    return environment.from_string(text)
 
 
 def _method(correction: Correction, names: Sequence[str]) -> dict[str, str]:

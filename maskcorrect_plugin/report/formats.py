@@ -2,12 +2,9 @@
 
 import math
 
-from markupsafe import Markup, escape
-
 from maskcorrect_plugin.evaluation.intervals import Interval
 from maskcorrect_plugin.evaluation.subset import Subset
 from maskcorrect_plugin.evaluation.text import p_text, percent
-from maskcorrect_plugin.printable import printable
 
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"
@@ -53,19 +50,6 @@ def in_words(definition: Subset) -> str:
         f"Difficult: the network gave its answer a probability (p1) less than {definition.bound:g} above that of its "
         f"{choice} (p{rank})."
     )
-
-
-def breakable(name: str) -> Markup:
-    """The name of a method, class or file as HTML that may be broken where its parts meet.
-
-    Example:
-        >>> breakable("ScoreCAM[max_masks=64]")
-        Markup('ScoreCAM<wbr>[max_<wbr>masks=64]')
-    """
-    text = str(escape(printable(name)))
-    for sign, broken in ((":", ":<wbr>"), ("[", "<wbr>["), (",", ",<wbr>"), ("/", "/<wbr>"), ("_", "_<wbr>")):
-        text = text.replace(sign, broken)
-    return Markup(text)  # noqa: S704 - escaped above
 
 
 def points(difference: float) -> str:

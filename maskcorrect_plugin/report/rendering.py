@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from maskcorrect_plugin import __version__
-from maskcorrect_plugin.printable import printable
+from maskcorrect_plugin.printable import breakable, printable
 from maskcorrect_plugin.visualization.palette import COLORMAP
 from maskcorrect_plugin.visualization.pictures import OPACITY
 
@@ -71,8 +71,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    names = ("count", "share", "points", "interval", "points_interval", "number", "p_value", "breakable")
-    environment.filters.update({name: getattr(formats, name) for name in names})
+    names = ("count", "share", "points", "interval", "points_interval", "number", "p_value")
+    environment.filters.update({name: getattr(formats, name) for name in names}, breakable=breakable)
     return environment
 
 
