@@ -203,7 +203,7 @@ Compile = Annotated[
     typer.Option(
         metavar="off|on|auto",
         help="torch.compile the model for the many passes: at once, or, with auto, after so many that it repays the "
-        "minute or two that it costs; auto goes on without where it fails or is no faster.",
+        "time that it costs; auto goes on without where it fails or is no faster.",
     ),
 ]
 Classes = Annotated[

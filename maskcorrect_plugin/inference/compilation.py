@@ -18,7 +18,7 @@ from .memory import is_out_of_memory
 logger = logging.getLogger("maskcorrect_plugin.inference")
 
 COMPILE_SECONDS = 90.0
-"""What compiling is expected to take. docs/performance.md has measured times: half a minute to two minutes."""
+"""What compiling is expected to take at worst. docs/performance.md has measured times: 10 to 20 s on a CPU."""
 EXPECTED_GAIN = 1.2
 """How many times faster a compiled pass is expected to be: the least that was measured."""
 ENOUGH = 4
