@@ -10,7 +10,8 @@ from records import random_records
 
 from maskcorrect_plugin.evaluation.summary import summarise
 from maskcorrect_plugin.visualization import draw_cost_gain
-from maskcorrect_plugin.visualization.cost_figure import MARKS, spread
+from maskcorrect_plugin.visualization.cost_figure import MARKS, shorten, spread
+from maskcorrect_plugin.visualization.palette import COLUMN_WIDTH, PAGE_WIDTH
 
 LONG = "captum:IntegratedGradients of $\\alpha_1$ a-very-long_and_{unbroken}_name_that_never_ends_anywhere "
 
@@ -43,6 +44,12 @@ def test_controls_and_those_that_leak_have_marks_of_their_own():
     assert legend == ["method", "control", "looks at the labels: no result"]
 
 
+def test_methods_of_one_library_are_told_apart_where_room_is_scarce():
+    assert shorten("pytorch_grad_cam:LayerCAM", 2.0) == "pytorch_grad_cam:LayerCAM"
+    assert shorten("pytorch_grad_cam:LayerCAM", 1.0) == "…LayerCAM"
+    assert shorten("ScoreCAM[max_masks=64]", 1.0).startswith("ScoreCAM[")
+
+
 def test_equal_costs_are_moved_aside_a_little():
     costs = [cost for cost, *_ in points(draw_cost_gain({f"method {index}": group_of(6) for index in range(3)}))]
     assert len({*costs}) == 3 and all(5 < cost < 7.5 for cost in costs)
@@ -73,13 +80,14 @@ def test_without_labels_the_figure_says_so():
 
 @pytest.mark.parametrize("costs", [[6], [1, 2], [6] * 14, [2, 6, 6, 6.2, 11, 70, 513, 2817], [513, 514, 2817]])
 @pytest.mark.parametrize("name", ["CAM", "control:hflip", LONG])
-def test_nothing_overlaps_and_nothing_is_cut_off(costs, name):
+@pytest.mark.parametrize("width", [PAGE_WIDTH, COLUMN_WIDTH])
+def test_nothing_overlaps_and_nothing_is_cut_off(costs, name, width):
     group = group_of(1)
     groups = {
         f"{name} {index}": dataclasses.replace(group, forwards_per_image=float(cost))
         for index, cost in enumerate(costs)
     }
-    check_layout(draw_cost_gain(groups, title="MobileNetV2 on the photos"))
+    check_layout(draw_cost_gain(groups, title="MobileNetV2 on the photos", width=width))
 
 
 def test_it_draws_where_it_is_told():

@@ -25,7 +25,7 @@ WELCOME = (
     "<li>It is asked again, and what it says is added to what it said.</li></ol></div>"
 )
 """Before anything has been asked for."""
-DEMO_LIMITS = "It knows nothing but the creatures of the scenes, and names one of them whatever a photo shows."
+DEMO_LIMITS = "It knows nothing but the creatures of the scenes, whatever a photo shows."
 """Of the demo's network: whoever drops a photo of a cat should not wonder at its answer."""
 
 

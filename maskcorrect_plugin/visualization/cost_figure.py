@@ -30,8 +30,10 @@ from .palette import COLORS, EDGE, FRAME, INK, MUTED, NORMAL, PAGE_WIDTH, SMALL,
 
 NAMES = 2.7
 """Inches that a method with its gain may take at the right of the axes."""
-NAMES_SHARE = 0.4
+NAMES_SHARE = 0.43
 """Of the figure's width, at most so much."""
+TICK = 0.2
+"""Inches from one number below the axis to the next, at least."""
 PITCH = 0.17
 """Inches from one name to the next, at least."""
 SMALLEST = 2.6
@@ -71,14 +73,15 @@ def draw_cost_gain(
         raise ArgumentError("groups must hold at least one method, got none")
     known = {name: group for name, group in groups.items() if group.outcome.total and group.forwards_per_image > 0}
     room = min(NAMES, NAMES_SHARE * check_width(width)) - 0.45
-    labels = [wrap(name, room, NORMAL, 1) + f"  {_points(group)}" for name, group in known.items()]
+    labels = [shorten(name, room) + f"  {_points(group)}" for name, group in known.items()]
     kinds = list(dict.fromkeys(kind_of(name) for name in known))
     with styled():
         if axes is None:
             right = LEADER + max((text_width(label, NORMAL) for label in labels), default=0) + 0.1 + EDGE
             height = max(SMALLEST, len(labels) * PITCH)
             above = legend_height(kinds, width - 0.5 - right) + (TITLE if title else 0)
-            axes = chart_axes(width, height, left=0.5, right=right, above=above, below=0.52)
+            below = 0.52 if width >= PAGE_WIDTH else 0.66  # the note has two lines
+            axes = chart_axes(width, height, left=0.5, right=right, above=above, below=below)
         plain_frame(axes, "top", "right")
         draw_title(axes, title, legend=kinds)
         if known:
@@ -87,6 +90,17 @@ def draw_cost_gain(
             axes.set(xticks=[], yticks=[])
             draw_note(axes, "no image has a label")
     return figure_of(axes)
+
+
+def shorten(name: str, room: float) -> str:
+    """The name of a method on one line. Where room is scarce, its library goes before the rest does.
+
+    Args:
+        name: For example ``"pytorch_grad_cam:LayerCAM"``, of whose kind there may be several.
+        room: In inches.
+    """
+    method = name.partition(":")[2]
+    return wrap(f"…{method}" if method and text_width(name, NORMAL) > room else name, room, NORMAL, 1)
 
 
 def _points(group: GroupSummary) -> str:
@@ -172,7 +186,10 @@ def _draw_name(axes: Axes, point: tuple[float, float], level: float, label: str)
 
 
 def _label_axes(axes: Axes, groups: Mapping[str, GroupSummary]) -> None:
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = axes.get_xlim()
+    width, _ = size_of(axes)
+    fine = np.log10(2) * width / np.log10(high / low) >= TICK  # 1 and 2 keep that far apart
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if fine else (1,), numticks=max(2, int(width / TICK))))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+g}".replace("-", MINUS) if value else "0"))
@@ -182,4 +199,5 @@ def _label_axes(axes: Axes, groups: Mapping[str, GroupSummary]) -> None:
     images = f"{totals[0]:,}" if len(totals) == 1 else f"{totals[0]:,} to {totals[-1]:,}"
     below: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top"}
     note = f"n = {images}; bars: 95 % intervals; points that cost the same are moved aside"
-    axes.annotate(note, (0, 0), (0, -27), size=SMALL, color=MUTED, **below)
+    room = figure_of(axes).get_figwidth() * (1 - axes.get_position().x0) - EDGE
+    axes.annotate(wrap(note, room, SMALL), (0, 0), (0, -27), size=SMALL, color=MUTED, **below)
