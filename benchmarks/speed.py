@@ -10,9 +10,9 @@ a round, and their median is reported. Memory is measured in processes of their 
 Markdown, everything that was measured to ``--output``.
 
 On two cores the whole takes more than an hour, which is why only squeezenet1_1 is asked about all channels of its
-layer: on the other networks a layer with 16 of the channels stands for it (``--channels`` sets another number). ``--runs`` and
-``--passes`` make it shorter. The libraries repeat all passes for each class, so their time for K classes is that of the
-first K of the largest K.
+layer: on the other networks a layer with 16 of the channels stands for it (``--channels`` sets another number).
+``--runs`` and ``--passes`` make it shorter. The libraries repeat all passes for each class, so their time for K
+classes is that of the first K of the largest K.
 """
 
 import argparse
