@@ -73,17 +73,6 @@ html_theme_options = {
 }
 
 
-# Listed in the contents once they are there.
-AWAITED = ("records", "evaluation", "report", "results", "performance", "fidelity")
-
-
-def leave_out_awaited(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Takes the pages that are not written yet out of the contents."""
-    if docname == "index":
-        missing = {name for name in AWAITED if not (Path(app.srcdir) / f"{name}.md").exists()}
-        source[0] = "\n".join(line for line in source[0].splitlines() if line not in missing)
-
-
 def call_attributes_so() -> None:
     """The heading over the attributes of a class, which Sphinx calls variables."""
     for field in PyObject.doc_field_types:
@@ -94,5 +83,4 @@ def call_attributes_so() -> None:
 def setup(app: Sphinx) -> None:
     """Names what Sphinx does not know by the names used here."""
     app.add_lexer("csv", TextLexer)  # Pygments has none; plain text will do
-    app.connect("source-read", leave_out_awaited)
     call_attributes_so()

@@ -36,7 +36,10 @@ RUNNING = [page for page in (*HOW_TO, "docs/controls.md") if blocks(page, "pytho
         "README.md",
         *(
             f"docs/{name}.md"
-            for name in ("index", "examples", "getting-started", "data-sets", "method", "architecture")
+            for name in (
+                *("index", "examples", "getting-started", "data-sets", "method", "architecture"),
+                *("results", "performance", "fidelity"),
+            )
         ),
         *RUNNING,
     ],
