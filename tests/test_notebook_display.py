@@ -63,7 +63,7 @@ def test_a_comparison_shows_the_same_numbers_as_its_text(tmp_path):
     comparison = compare([tmp_path / "run"], baseline="CAM")
     table = comparison._repr_html_()
     lines = [line.split() for line in comparison_text(comparison).splitlines() if line.startswith("control:oracle")]
-    assert len(lines) == 2  # over all images, and over the subset
+    assert len(lines) == 4  # a row and what it is against the baseline, over all images and over the subset
     for word in (word.strip("[],") for line in lines for word in line):
         assert word in table
     assert "control:oracle_class *" in table and "looks at the labels" in table
