@@ -163,21 +163,23 @@ def kill_at_random(cli, run, seed, workers=(None,), attempts=60, delay=3):
     raise AssertionError(f"not done after {attempts} kills")
 
 
+NUMBERS_OF_WORKERS = ((None,), ("0/2", "1/2"), ("0/3", "1/3", "2/3"), ("1/2",))
+
+
 def test_killed_at_random(cli, run, steps):
     kill_at_random(cli, run, seed=0)
     assert_resumed(cli, run)
 
 
 def test_killed_at_random_with_another_number_of_workers_each_time(cli, run, steps):
-    kill_at_random(cli, run, 1, workers=((None,), ("0/2", "1/2"), ("0/3", "1/3", "2/3"), ("1/2",)))
+    kill_at_random(cli, run, 1, NUMBERS_OF_WORKERS)
     assert_resumed(cli, run)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(100, 120))
 def test_killed_at_random_at_length(cli, run, steps, seed):
-    workers = ((None,), ("0/2", "1/2"), ("0/3", "1/3", "2/3"), ("1/2",))
-    times = kill_at_random(cli, run, seed, workers, delay=60)
+    times = kill_at_random(cli, run, seed, NUMBERS_OF_WORKERS, delay=60)
     print(f"killed {times} times")
     assert_resumed(cli, run)
 

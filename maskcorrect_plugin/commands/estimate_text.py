@@ -2,6 +2,7 @@
 
 import math
 
+from maskcorrect_plugin.commands.terminal import counted
 from maskcorrect_plugin.evaluation.estimate import Estimate
 
 
@@ -10,13 +11,13 @@ def estimate_text(estimate: Estimate) -> str:
     width = max(6, *(len(method.method) for method in estimate.methods))
     lines = [f"{'method':{width}}  {'forwards/image':>14}  {'ms/image':>10}  {'kB/image':>9}  {'measured on':>12}"]
     for method in estimate.methods:
-        measured = counted(method.images - method.failed, "image")
+        measured = counted(method.images - method.failed, "image", ",")
         lines.append(
             f"{method.method:{width}}  {method.forwards_per_image:14.1f}  {1000 * method.seconds_per_image:10.1f}  "
             f"{method.bytes_per_image / 1000:9.1f}  {measured:>12}"
         )
     workers = "one worker" if estimate.workers == 1 else f"each of {estimate.workers} workers like this one"
-    images, parts = counted(estimate.images, "image"), counted(estimate.parts, "part")
+    images, parts = counted(estimate.images, "image", ","), counted(estimate.parts, "part", ",")
     lines += [
         "",
         f"{images} in {parts} a method: about {estimate.forwards:,.0f} forwards,",
@@ -61,16 +62,6 @@ def duration(seconds: float) -> str:
         if seconds < length * limit:
             return f"{seconds / length:.0f} {unit}" if unit == "s" else f"{seconds / length:.1f} {unit}"
     return f"{seconds / 86400:.1f} days"
-
-
-def counted(number: int, noun: str) -> str:
-    """A number of things.
-
-    Example:
-        >>> counted(1, "part"), counted(1563, "part")
-        ('1 part', '1,563 parts')
-    """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def size(count: float) -> str:

@@ -158,9 +158,9 @@ def header_text(header: Mapping[str, Any], style: Style) -> str:
     return style(printable(f"{first}: {second}, {third}"), "dim") + "\n"
 
 
-def counted(count: int, noun: str) -> str:
-    """``"1 figure"``, ``"2 figures"``."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+def counted(count: int, noun: str, form: str = "") -> str:
+    """``"1 figure"``, ``"2 figures"``; with ``","`` as the number's format ``"1,563 figures"``."""
+    return f"{count:{form}} {noun}{'' if count == 1 else 's'}"
 
 
 def summary_text(summary: Mapping[str, Any], style: Style) -> str:
@@ -202,8 +202,7 @@ def warnings_to(show: Callable[[str], object]) -> Iterator[None]:
     def show_warning(message: Warning | str, *_: Any) -> None:
         show(printable(str(message)))
 
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: show_warning(record.getMessage())  # type: ignore[method-assign]
+    handler = _handler(logging.WARNING, show_warning)
     logger = logging.getLogger("maskcorrect_plugin")
     propagate, logger.propagate = logger.propagate, False
     logger.addHandler(handler)
@@ -216,6 +215,13 @@ def warnings_to(show: Callable[[str], object]) -> Iterator[None]:
         logger.propagate = propagate
 
 
+def _handler(level: int, show: Callable[[str], object]) -> logging.Handler:
+    """One that hands the text of each record to `show`."""
+    handler = logging.Handler(level)
+    handler.emit = lambda record: show(record.getMessage())  # type: ignore[assignment, method-assign]
+    return handler
+
+
 @contextmanager
 def plain_warnings(style: Style) -> Iterator[None]:
     """Inside, warnings and this package's log are one line each on standard error."""
@@ -226,9 +232,8 @@ def plain_warnings(style: Style) -> Iterator[None]:
 @contextmanager
 def speed_notes(style: Style, *, shown: bool) -> Iterator[None]:
     """Inside, what the pass engine decides about speed is one line each on standard error, if `shown`."""
-    handler = logging.Handler(logging.INFO)
+    handler = _handler(logging.INFO, lambda text: echo(style(f"note: {text}", "dim"), stderr=True))
     handler.addFilter(lambda record: record.levelno == logging.INFO)
-    handler.emit = lambda record: echo(style(f"note: {record.getMessage()}", "dim"), stderr=True)  # type: ignore[method-assign]
     logger = logging.getLogger("maskcorrect_plugin.inference")
     level = logger.level
     if shown:

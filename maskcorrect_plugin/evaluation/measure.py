@@ -21,6 +21,7 @@ from .estimate import Estimate, MethodEstimate
 from .job import Evaluation
 from .run_folder import RunFolder
 from .runner import PartRunner
+from .worker import Worker
 
 BUDGET = 10.0
 """Seconds of measuring for each method, after which no larger group is tried."""
@@ -44,7 +45,8 @@ def measure(evaluation: Evaluation, budget: float = BUDGET) -> Estimate:
     tensor = first_tensor(evaluation.loaded.model)
     device = "cpu" if tensor is None else str(tensor.device)
     workers = evaluation.worker.size
-    share = sum(len(manifest.part(index)) for index in range(0, manifest.num_parts, workers))  # the first has most
+    busiest = Worker(0, workers)  # the first has most parts
+    share = sum(len(manifest.part(index)) for index in range(manifest.num_parts) if busiest.owns(index))
     return Estimate(manifest.num_images, manifest.num_parts, workers, share, device, methods)
 
 
