@@ -14,8 +14,9 @@ every method guarantees:
 """
 
 import contextlib
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -31,23 +32,33 @@ class Observation:
     """What a method keeps of a forward that somebody else runs. This one keeps nothing.
 
     Attributes:
+        ids: Names of the images, (n,), where the corrector was given them: map sources that draw at random go by them.
+        labels: True classes (n,) int64, where the corrector was given them: only a source that says so looks at them.
         forwards: Forwards that the method then spent on each image, (n,) int64, where it knows that they differ between
             images; None where all images cost the same.
     """
 
     forwards: Tensor | None = None
+    ids: Sequence[Any] | None = None
+    labels: Tensor | None = None
 
     def select(self, rows: Tensor) -> "Observation":
-        """The same for some of the images only.
+        """The same for some of the images only, without `ids` and `labels`, which the corrector gives anew.
 
         Args:
             rows: Indices (n,) int64 into the batch.
         """
-        return self
+        return copy.copy(self)
 
 
 class AttributionMethod(ABC):
-    """One attribution method bound to one model."""
+    """One attribution method bound to one model.
+
+    Attributes:
+        required: Which of ``ids`` and ``labels`` a correction by it must be given, and why.
+    """
+
+    required: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
@@ -56,6 +67,11 @@ class AttributionMethod(ABC):
     def settings(self) -> dict[str, Any]:
         """What describes the method in records: plain values only (names, numbers, strings)."""
         return {"method": type(self).__name__}
+
+    @property
+    def context(self) -> Mapping[str, Any]:
+        """What maps depend on besides model, images and the method's own options; plain values. Empty by default."""
+        return {}
 
     @abstractmethod
     def attribute(self, inputs: Tensor, target: int | Tensor) -> Tensor:
@@ -139,6 +155,14 @@ class AttributionMethod(ABC):
     def use_engine(self, engine: PassEngine) -> None:  # noqa: B027  (an optional hook, deliberately not abstract)
         """Offers the corrector's pass engine (batch size, precision, output kind) to methods that run many forwards."""
 
+    def use_dataset(self, dataset: Any, transform: Any) -> None:  # noqa: B027
+        """Offers other images to map sources that look at them.
+
+        Args:
+            dataset: Has ``__len__``, ``record(index).id`` and ``load(index, transform)``, as `datasets.ImageDataset`.
+            transform: From a Pillow image to what the model takes, (C,H,W).
+        """
+
 
 @dataclass(frozen=True)
 class MethodInfo:
@@ -153,6 +177,7 @@ class MethodInfo:
         backwards: Backward passes per image for K candidates, as text.
         deterministic: False where the maps depend on the global random state; they are then equal from equal seeds.
         float64: False where a float64 model gets float32 maps, because the library computes in float32.
+        leaks: It looks at the true labels, so that what is gained by it is a bound and no result.
     """
 
     name: str
@@ -162,6 +187,7 @@ class MethodInfo:
     backwards: str = "0"
     deterministic: bool = True
     float64: bool = True
+    leaks: bool = False
 
 
 class AttributionBackend(ABC):

@@ -1,24 +1,28 @@
-"""`ProbabilityCorrector`: the method of `functional`, run on a model with any attribution method."""
+"""One batch of images corrected by one or several recipes, which share the first forward, maps and answers."""
 
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 
 from . import functional
 from .attribution import AttributionMethod, Observation
-from .checks import check_number
-from .corrector import Corrector, Group, SecondAnswers
+from .checks import check_int
 from .errors import ArgumentError
-from .registry import create_attribution
-from .results import KEEP, CorrectionResult
-from .views import View, make_view
+from .results import CorrectionResult
+from .second_pass import Answers, Request, ask
+from .views import CANDIDATES, MERGED, ImageBatch, View
 
-__all__ = ["KEEP", "MAPS_AT_ONCE", "CorrectionResult", "ProbabilityCorrector"]
+if TYPE_CHECKING:
+    from .corrector import ProbabilityCorrector
 
 MAPS_AT_ONCE = 64
 """Maps at input resolution held at a time; those of more candidates are made block by block."""
+MAPS_SHARED = 160
+"""Maps at input resolution that are kept for other recipes on the same images."""
 
 
 def maps_per_block(images: int) -> int:
@@ -26,135 +30,285 @@ def maps_per_block(images: int) -> int:
     return max(1, MAPS_AT_ONCE // images)
 
 
-class ProbabilityCorrector(Corrector):
-    """Corrects a classifier's probabilities with what it says to its own masked inputs (Maeng and Baek).
+class _Block(NamedTuple):
+    """Maps of some candidates: as the method makes them (n,k,h,w), and (n,k,H,W) in [0, 1] with flat ones zero."""
 
-    As a module it is a drop-in for the model: `forward` gives the log of the corrected probabilities.
+    coarse: Tensor
+    maps: Tensor
+    flat: Tensor
+
+
+@dataclass
+class _Spent:
+    """What the maps of n images took: forwards of each image, (n,), and seconds of each."""
+
+    forwards: Tensor | int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class BatchWork:
+    """A batch after its first forward, and what its recipes have found out so far.
+
+    Attributes:
+        images: The batch.
+        probs: ``Y``, (N,M).
+        observations: What each method kept of the forward, by the method's identity.
+        seconds: What the first forward took of each image.
+        answers: Second answers that several recipes share.
+    """
+
+    images: ImageBatch
+    probs: Tensor
+    observations: dict[int, Observation]
+    seconds: float
+    answers: Answers
+    _maps: dict[Any, tuple[list[_Block], _Spent]] = field(default_factory=dict)
+
+    def observation(self, method: AttributionMethod, images: ImageBatch, rows: Tensor) -> Observation:
+        """What a method kept of the forward, for some of the images, with their names and labels."""
+        seen = self.observations[id(method)].select(rows)
+        seen.ids, seen.labels = images.ids, images.labels
+        return seen
+
+    def maps(
+        self, corrector: "ProbabilityCorrector", images: ImageBatch, rows: Tensor, candidates: Tensor, spent: _Spent
+    ) -> Iterator[_Block]:
+        """The candidates' maps block by block; made once for all recipes that want the same."""
+        method = corrector.guide
+        key = (id(method), tuple(images.rows), candidates.shape[1])
+        if key in self._maps:
+            blocks, known = self._maps[key]
+            spent.forwards, spent.seconds = known.forwards, known.seconds
+            yield from blocks
+            return
+        fresh = _make_maps(corrector, images, self.observation(method, images, rows), candidates, spent)
+        if not self.answers.shared or candidates.numel() > MAPS_SHARED:
+            yield from fresh
+            return
+        self._maps[key] = (list(fresh), spent)
+        yield from self._maps[key][0]
+
+
+def correct_batch(corrector: "ProbabilityCorrector", work: BatchWork, keep: frozenset[str]) -> CorrectionResult:
+    """One recipe on one batch.
 
     Args:
-        model: Any classifier from inputs (N,C,H,W) to class scores (N,M). It is run in eval mode and left as it was.
-        method: The attribution method, by name or object: see `create_attribution`.
-        target_layer: A module or its name; None finds it at the first call.
-        top_k: ``K``, from 1 to M: the candidates.
-        threshold: Map values at or below it are hidden (mask view) or outside the box (crop view). In [0, 1).
-        view: ``"mask"`` (the paper), ``"crop"``, or a `View`.
-        fill: What a mask shows instead: ``"zero"`` (the paper), ``"black"``, ``"mean"``, ``"blur"`` or a tensor.
-        vote: ``"distribution"`` (the paper) or ``"diagonal"``: only what the model says of ``c_k`` on ``M_k`` counts.
-        weights: ``"probs"`` (the paper's ``Y[c_k]``) or ``"uniform"`` (``1/K``).
-        max_gap: Correct only images with ``gap < max_gap``; None corrects all. The paper reports on 0.5.
-        output: ``"logits"`` if the model returns logits, ``"probs"`` if it returns distributions.
-        mean: Mean of the input normalisation, for ``fill="black"``.
-        std: Standard deviation of the input normalisation, for ``fill="black"``.
-        batch_size: Inputs per forward, or ``"auto"``.
-        precision: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
-        channels_last: Hand inputs over in channels_last memory format; ``"auto"`` tries both in long runs.
-        compile: `torch.compile` the model for the many passes; ``"auto"`` does so once their number repays it.
-        **method_options: The method's own options, for example ``preset="grad_cam"``.
+        corrector: Has the recipe; the caller holds `evaluation_mode`.
+        work: The batch after the first forward.
+        keep: Names out of `results.KEEP`.
+    """
+    recipe, probs = corrector.recipe, work.probs
+    candidates = functional.top_candidates(probs, corrector.num_candidates(probs.shape[1]))
+    gap = functional.probability_gap(probs)
+    corrected = torch.ones_like(gap, dtype=torch.bool) if recipe.max_gap is None else gap < recipe.max_gap
+    result = _unchanged(corrector, work, candidates, gap, corrected, keep)
+    rows = corrected.nonzero().flatten()
+    if len(rows):
+        result = _Filling(corrector, work, rows, result, keep).fill()
+    pooled = functional.apply_correction(probs, result.correction, recipe.pool, recipe.temperature)
+    corrected_probs = torch.where(corrected[:, None], pooled, probs)
+    changed = corrected_probs.argmax(dim=-1) != probs.argmax(dim=-1)
+    # Settings are read last: some methods find their layer only when they make maps.
+    return replace(result, corrected_probs=corrected_probs, changed=changed, settings=corrector.settings)
 
-    Example:
-        >>> import torch
-        >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1),
-        ...                           torch.nn.Flatten(), torch.nn.Linear(4, 3))
-        >>> result = ProbabilityCorrector(net, "ScoreCAM", target_layer="1", top_k=2).correct(torch.rand(5, 3, 16, 16))
-        >>> result.corrected_probs.shape
-        torch.Size([5, 3])
+
+def _unchanged(
+    corrector: "ProbabilityCorrector",
+    work: BatchWork,
+    candidates: Tensor,
+    gap: Tensor,
+    corrected: Tensor,
+    keep: frozenset[str],
+) -> CorrectionResult:
+    """The result of correcting nothing, with room for what is kept."""
+    probs, size = work.probs, functional.spatial_size(work.images.inputs)
+    columns = tuple((view.spec, count_of(view, candidates.shape[1])) for view, _ in corrector.views)
+    shape = (len(probs), sum(count for _, count in columns))
+    maps = (*candidates.shape, *size)
+    return CorrectionResult(
+        probs=probs,
+        candidates=candidates,
+        correction=torch.zeros_like(probs),
+        corrected_probs=probs,
+        gap=gap,
+        corrected=corrected,
+        changed=torch.zeros_like(corrected),
+        flat=probs.new_zeros(shape, dtype=torch.bool),
+        weights=probs.new_zeros(shape),
+        forwards=torch.ones_like(corrected, dtype=torch.int64),
+        saved=torch.zeros_like(corrected, dtype=torch.int64),
+        seconds=torch.full_like(gap, work.seconds, dtype=torch.float64),
+        attributions=probs.new_zeros(maps) if "attributions" in keep else None,
+        view_probs=probs.new_zeros(*shape, probs.shape[1]) if "view_probs" in keep else None,
+        columns=columns,
+    )
+
+
+def count_of(view: View, top_k: int) -> int:
+    """Pictures that a view shows of each image with so many candidates."""
+    if not view.guided:
+        return view.views_per_image
+    return top_k if view.map == CANDIDATES else 1
+
+
+class _Filling:
+    """Predicts again on the chosen rows of a batch and writes R, and what is kept, into the result.
+
+    Args:
+        corrector: Has the recipe.
+        work: The batch.
+        rows: Which images are corrected.
+        result: What is filled in.
+        keep: What is kept.
     """
 
     def __init__(
         self,
-        model: nn.Module,
-        method: Any = "ScoreCAM",
-        target_layer: str | nn.Module | None = None,
-        top_k: int = 5,
-        threshold: float = 0.1,
-        view: str | View = "mask",
-        fill: str | Tensor = "zero",
-        vote: str = "distribution",
-        weights: str = "probs",
-        max_gap: float | None = None,
-        output: str = "logits",
-        *,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
-        batch_size: int | str = "auto",
-        precision: str = "float32",
-        channels_last: bool | str = "auto",
-        compile: bool | str = False,
-        **method_options: Any,
+        corrector: "ProbabilityCorrector",
+        work: BatchWork,
+        rows: Tensor,
+        result: CorrectionResult,
+        keep: frozenset[str],
     ) -> None:
-        super().__init__(
-            model,
-            top_k=top_k,
-            vote=vote,
-            weights=weights,
-            max_gap=max_gap,
-            output=output,
-            batch_size=batch_size,
-            precision=precision,
-            channels_last=channels_last,
-            compile=compile,
+        self.corrector, self.recipe, self.work = corrector, corrector.recipe, work
+        self.rows, self.result, self.keep = rows, result, keep
+        self.images = work.images.select(rows)
+        self.probs = work.probs[rows]
+        self.candidates = result.candidates[rows]
+        self.candidate_weights = functional.candidate_weights(
+            self.probs, self.candidates, self.recipe.candidate_weights
         )
-        self.threshold = check_number("threshold", threshold, 0, 1)
-        self.view = make_view(view, threshold, fill, mean, std)
-        self.method: AttributionMethod = create_attribution(method, model, target_layer, **method_options)
-        if self.method.model is not model:
-            raise ArgumentError("method must be bound to the model that is corrected, but it is bound to another one")
-        self.method.use_engine(self.engine)
-        self._fill_name = fill if isinstance(fill, str) else "tensor"
+        self.prepared = [view.prepare(self.images) for view, _ in corrector.views]
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What a result depends on besides model and images, as plain values."""
-        view = {"view": self.view.name, "threshold": getattr(self.view, "threshold", None), "fill": self._fill_name}
-        return {**self.method.settings, **super().settings, **view}
+    def fill(self) -> CorrectionResult:
+        """The result with everything in it."""
+        views = [view for view, _ in self.corrector.views]
+        spent = _Spent()
+        last = [index for index, view in enumerate(views) if not view.guided]
+        if not any(view.guided for view in views):
+            self._ask([(index, None, 0) for index in last], None)
+        else:
+            merged, start = torch.zeros((), device=self.probs.device), 0
+            for block in self.work.maps(self.corrector, self.images, self.rows, self.candidates, spent):
+                stop = start + block.maps.shape[1]
+                weights = self.candidate_weights[:, start:stop]
+                if any(view.guided and view.map == MERGED for view in views):
+                    merged = merged + functional.summed_maps(block.maps, weights)
+                requests: list[tuple[int, Tensor | None, int]] = [
+                    (index, block.maps, start)
+                    for index, view in enumerate(views)
+                    if view.guided and view.map == CANDIDATES
+                ]
+                if stop == self.candidates.shape[1]:
+                    one = functional.scale_maps(merged).unsqueeze(1) if merged.ndim else None
+                    requests += [(i, one, 0) for i, view in enumerate(views) if view.guided and view.map == MERGED]
+                    requests += [(index, None, 0) for index in last]
+                self._keep_maps(block, slice(start, stop))
+                self._ask(requests, block.flat)
+                start = stop
+        self.result.forwards[self.rows] += spent.forwards
+        self.result.seconds[self.rows] += spent.seconds
+        return self.result
 
-    @property
-    def num_views(self) -> int:
-        """One view for each candidate."""
-        return self.top_k
-
-    def observe(self, inputs: Tensor) -> AbstractContextManager[Observation]:
-        """The method watches the forward that finds the candidates, so that it need not run its own."""
-        self.method.use_engine(self.engine)  # again: a method given as an object may serve several correctors
-        return self.method.observe(inputs)
-
-    def second_answers(self, group: Group) -> Iterator[SecondAnswers]:
-        """What the model says to each candidate's masked input ``M_k``, block by block."""
-        weights = functional.candidate_weights(group.probs, group.candidates, self.weights)
-        prepared = self.view.prepare(group.inputs)
-        start = 0
-        for coarse, maps in self.stream_maps(group):
-            columns = slice(start, start + maps.shape[1])
-            start = columns.stop
-            maps, flat = functional.zero_where_flat(maps)
-            masked_probs = self.ask_about_maps(group.inputs, maps, prepared)
-            yield SecondAnswers(weights[:, columns], masked_probs, flat, maps, coarse, group.candidates[:, columns])
-
-    def stream_maps(self, group: Group) -> Iterator[tuple[Tensor | None, Tensor]]:
-        """The map of each candidate, block by block. Controls put other maps in their place.
-
-        Yields:
-            Coarse maps (n,k,h,w) as the method makes them, or None, and maps (n,k,H,W) in [0, 1].
-        """
-        size, block = functional.spatial_size(group.inputs), maps_per_block(len(group))
-        for coarse in self.method.stream_coarse(group.inputs, group.candidates, group.observation, block):
-            yield coarse, self.method.render(coarse, size)
-
-    def ask_about_maps(self, inputs: Tensor, maps: Tensor, prepared: Tensor | None) -> Tensor:
-        """What the model says to each image as the view shows it by each map.
+    def _ask(self, requests: Sequence[tuple[int, Tensor | None, int]], flat: Tensor | None) -> None:
+        """Predicts on what some views show, and adds their answers.
 
         Args:
-            inputs: Tensor (n,C,H,W).
-            maps: Tensor (n,v,H,W) in [0, 1].
-            prepared: What ``view.prepare(inputs)`` gave.
-
-        Returns:
-            ``P``, (n,v,M).
+            requests: For each view its position, its maps (n,v,H,W) or None, and its first candidate.
+            flat: Which maps of the block were flat, (n,k).
         """
-        shared = prepared is not None and len(prepared) == 1 != len(inputs)
+        views = self.corrector.views
+        asked = ask(
+            self.corrector.engine,
+            self.images,
+            self.probs,
+            [
+                Request(views[index][0].show(self.images, maps, self.prepared[index]), self._name(index, start))
+                for index, maps, start in requests
+            ],
+            self.work.answers,
+        )
+        for (index, maps, start), answers in zip(requests, asked.probs, strict=True):
+            self._add(index, start, answers, self._flat(index, maps, flat))
+        self.result.forwards[self.rows] += asked.forwards
+        self.result.saved[self.rows] += asked.saved
+        self.result.seconds[self.rows] += asked.seconds
 
-        def make_views(rows: Tensor, views: Tensor) -> Tensor:
-            extra = prepared if prepared is None or shared else prepared[rows]
-            return self.view.render(inputs[rows], maps[rows, views], extra)
+    def _name(self, index: int, start: int) -> Any:
+        """What tells a view's pictures from those of other recipes: the view and the maps that it follows."""
+        view = self.corrector.views[index][0]
+        if not view.guided:
+            return view.spec
+        if view.map == CANDIDATES:
+            return view.spec, id(self.corrector.guide), start
+        return view.spec, id(self.corrector.guide), self.candidates.shape[1], self.recipe.candidate_weights
 
-        return self.ask_again(inputs, maps.shape[1], make_views)
+    @staticmethod
+    def _flat(index: int, maps: Tensor | None, flat: Tensor | None) -> Tensor | None:
+        if maps is None or flat is None:
+            return None
+        return flat if maps.shape[1] == flat.shape[1] and flat.shape[1] > 1 else functional.is_flat(maps)
+
+    def _add(self, index: int, start: int, answers: Tensor, flat: Tensor | None) -> None:
+        """The answers of one view into R."""
+        view, weight = self.corrector.views[index]
+        result, rows, count = self.result, self.rows, answers.shape[1]
+        by_candidate = view.guided and view.map == CANDIDATES
+        if by_candidate:
+            shares = functional.view_shares(self.candidate_weights, self.recipe.pool)[:, start : start + count]
+        else:
+            shares = torch.full_like(answers[..., 0], 1 / count)
+        shares = shares if weight == 1 else shares * weight
+        own = self.candidates[:, start : start + count] if by_candidate else None
+        vote = self.recipe.vote if by_candidate else "distribution"
+        result.correction[rows] += functional.correction_term(shares, answers, own, vote, self.recipe.pool)
+        first = result.columns_of(index).start + start
+        columns = slice(first, first + count)
+        result.weights[rows, columns] = shares
+        if flat is not None:
+            result.flat[rows, columns] = flat
+        if result.view_probs is not None:
+            result.view_probs[rows, columns] = answers
+
+    def _keep_maps(self, block: _Block, columns: slice) -> None:
+        result, rows = self.result, self.rows
+        if result.attributions is not None:
+            result.attributions[rows, columns] = block.maps.to(result.attributions.dtype)
+        if "coarse_maps" not in self.keep:
+            return
+        if result.coarse_maps is None:
+            shape = (*result.candidates.shape, *block.coarse.shape[2:])
+            self.result = result = replace(result, coarse_maps=block.coarse.new_full(shape, torch.nan))
+        if result.coarse_maps is not None:
+            result.coarse_maps[rows, columns] = block.coarse.to(result.coarse_maps.dtype)
+
+
+def _make_maps(
+    corrector: "ProbabilityCorrector", images: ImageBatch, seen: Observation, candidates: Tensor, spent: _Spent
+) -> Iterator[_Block]:
+    """The candidates' maps as the method makes them, with what they take."""
+    method, engine, size = corrector.guide, corrector.engine, functional.spatial_size(images.inputs)
+    started, passes = time.perf_counter(), engine.passes
+    count = 0
+    for coarse in method.stream_coarse(images.inputs, candidates, seen, maps_per_block(len(images))):
+        maps, flat = functional.zero_where_flat(method.render(coarse, size))
+        spent.seconds += (time.perf_counter() - started) / len(images)
+        count += engine.passes - passes
+        yield _Block(coarse, maps, flat)
+        started, passes = time.perf_counter(), engine.passes
+    count += engine.passes - passes
+    spent.forwards = -(-count // len(images)) if seen.forwards is None else seen.forwards
+
+
+def check_required(method: AttributionMethod, images: ImageBatch) -> None:
+    """Raises ArgumentError where a map source needs ids or labels that were not given."""
+    given = {"labels": images.labels, "ids": images.ids}
+    for name, why in method.required.items():
+        if given[name] is None:
+            raise ArgumentError(f"{name} must be given to {method.settings['method']}, {why}; got None")
+
+
+def check_top_k(top_k: int, num_classes: int) -> int:
+    """``K``, at most the number of classes."""
+    return check_int("top_k", top_k, 1, num_classes)

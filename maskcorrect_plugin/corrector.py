@@ -1,150 +1,197 @@
-"""`Corrector`: the frame of every correction, whatever it asks the network again about.
+"""`ProbabilityCorrector`: a classifier corrected by what it says to views of its own images. Maps x views x pool.
 
-The first forward finds the candidates; something that the subclass chooses is shown to the network again; what the
-network says to it is added. `correction.ProbabilityCorrector` shows masked inputs, the controls of an evaluation show
-flipped or cropped images, or inputs masked with something that explains nothing.
+The first forward finds the candidates; views of the image, guided by the candidates' maps or not, are shown to the same
+network; what it says is pooled with what it said. Which maps, which views and which pool is a `Recipe`.
 """
 
 import contextlib
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+import dataclasses
+import os
+import time
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
-from . import functional
-from .attribution import Observation
-from .checks import check_choice, check_inputs, check_int, check_number, check_target
-from .errors import ArgumentError
-from .inference import PassEngine, check_finite_scores, evaluation_mode
+from .attribution import AttributionMethod, Observation
+from .checks import check_inputs, check_int, check_target
+from .correction import BatchWork, check_required, check_top_k, correct_batch, count_of
+from .describing import describe, is_described
+from .errors import ArgumentError, ArgumentTypeError
+from .inference import PassEngine, evaluation_mode
+from .options import default_of, options_of
+from .pictures import Picture
+from .recipe import PAPER, SHORT_FORMS, Recipe
+from .registry import create_attribution
 from .results import CorrectionResult, check_keep
+from .second_pass import Answers
+from .views import ImageBatch, View, create_view
+
+PICTURES_AT_ONCE = 32
+"""Pictures that are turned into inputs at a time, where a list of them is given."""
 
 
-@dataclass(frozen=True)
-class Group:
-    """Images that are corrected together.
+class ProbabilityCorrector(nn.Module):
+    """Corrects a classifier's probabilities with what it says to views of its own images.
 
-    Attributes:
-        inputs: Tensor (n,C,H,W).
-        probs: ``Y``, (n,M).
-        candidates: (n,K) int64.
-        observation: What `Corrector.observe` kept of the first forward.
-        ids: Names of the images, if the caller gave them.
-        labels: The truth, (n,) int64, if the caller gave it.
-    """
-
-    inputs: Tensor
-    probs: Tensor
-    candidates: Tensor
-    observation: Observation
-    ids: tuple[Any, ...] | None = None
-    labels: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    def select(self, rows: Tensor) -> "Group":
-        """Some of the images only."""
-        if len(rows) == len(self):
-            return self
-        return Group(
-            self.inputs[rows],
-            self.probs[rows],
-            self.candidates[rows],
-            self.observation.select(rows),
-            None if self.ids is None else tuple(self.ids[row] for row in rows.tolist()),
-            None if self.labels is None else self.labels[rows],
-        )
-
-
-@dataclass(frozen=True)
-class SecondAnswers:
-    """What the network says to v views of each of n images.
-
-    Attributes:
-        weights: ``w``, (n,v): the weight of each view in ``R``.
-        masked_probs: ``P``, (n,v,M).
-        flat: (n,v) bool: the map behind the view carried no information; None where there are no maps.
-        maps: (n,v,H,W), the maps behind the views, if there are any.
-        coarse: The maps before scaling and upsampling, (n,v,h,w), if the method has them.
-        own: (n,v) int64: the class that each view belongs to, where the ``"diagonal"`` vote makes sense.
-    """
-
-    weights: Tensor
-    masked_probs: Tensor
-    flat: Tensor | None = None
-    maps: Tensor | None = None
-    coarse: Tensor | None = None
-    own: Tensor | None = None
-
-
-class Corrector(nn.Module, ABC):
-    """The frame: first forward, candidates, gap, what the subclass asks again, ``R``.
+    By default that is the method of Maeng and Baek: Score-CAM, the masked input of each candidate, their weighted sum.
+    As a module it is a drop-in for the model: `forward` gives the log of the corrected probabilities.
 
     Args:
         model: Any classifier from inputs (N,C,H,W) to class scores (N,M). It is run in eval mode and left as it was.
-        top_k: ``K``, from 1 to M: the candidates.
-        vote: ``"distribution"`` or ``"diagonal"``.
-        weights: ``"probs"`` or ``"uniform"``.
-        max_gap: Correct only images with ``gap < max_gap``; None corrects all.
-        **engine_options: Of `PassEngine`: `output`, `batch_size`, `precision`, `channels_last`, `compile`.
+        method: The attribution method, by name or object: see `create_attribution`. None takes the recipe's.
+        target_layer: A module or its name; None finds it at the first call.
+        recipe: A `Recipe`, its name (``"paper"``, ``"zoom"``, ``"unguided"``), or the path of its file.
+        preprocessing: How pictures become inputs: ``load_model(...).preprocessing``, or `Preprocessing.of` a transform
+            of one's own. Needed for views that are cut from the original, and for ``fill="black"``.
+        dataset: Where the map source ``"control:other_image"`` takes its other images from.
+        output: ``"logits"`` if the model returns logits, ``"probs"`` if it returns distributions.
+        batch_size: Inputs per forward, or ``"auto"``.
+        precision: ``"float32"``, ``"bfloat16"`` or ``"float16"``.
+        channels_last: Hand inputs over in channels_last memory format; ``"auto"`` tries both in long runs.
+        compile: `torch.compile` the model for the many passes; ``"auto"`` does so once their number repays it.
+        share: Another corrector of the same model, whose engine, and method where it is the same, are used: see
+            `correct_together`.
+        **overrides: Options of the recipe (``top_k=3``, ``views=("zoom", "hflip")``, ``pool="log"``, ...); ``view=``,
+            ``threshold=`` and ``fill=`` as short forms for a recipe of a single view; and the method's own options, for
+            example ``preset="grad_cam"``.
+
+    Attributes:
+        recipe: What was asked for. A result's recipe also says what ``"auto"`` took and which layer was found.
+        views: The views whose weight is not zero, with their weights.
+        method: The attribution method; None where no view is guided.
+
+    Example:
+        >>> import torch
+        >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1),
+        ...                           torch.nn.Flatten(), torch.nn.Linear(4, 3))
+        >>> result = ProbabilityCorrector(net, "ScoreCAM", target_layer="1", top_k=2).correct(torch.rand(5, 3, 16, 16))
+        >>> result.corrected_probs.shape
+        torch.Size([5, 3])
     """
 
     def __init__(
         self,
         model: nn.Module,
+        method: Any = None,
+        target_layer: str | nn.Module | None = None,
         *,
-        top_k: int = 5,
-        vote: str = "distribution",
-        weights: str = "probs",
-        max_gap: float | None = None,
-        **engine_options: Any,
+        recipe: str | os.PathLike[str] | Recipe = PAPER,
+        preprocessing: Any = None,
+        dataset: Any = None,
+        output: str = "logits",
+        batch_size: int | str = "auto",
+        precision: str = "float32",
+        channels_last: bool | str = "auto",
+        compile: bool | str = False,
+        share: "ProbabilityCorrector | None" = None,
+        **overrides: Any,
     ) -> None:
         super().__init__()
-        self.top_k = check_int("top_k", top_k, 1)
-        self.vote = check_choice("vote", vote, functional.VOTES)
-        self.weights = check_choice("weights", weights, functional.WEIGHTS)
-        self.max_gap = None if max_gap is None else check_number("max_gap", max_gap, 0, 1, include_high=True)
+        names = {*options_of(Recipe), *SHORT_FORMS}
+        changes = {name: overrides.pop(name) for name in names if name in overrides}
         self.model = model
-        self.engine = PassEngine(model, **engine_options)
+        self.preprocessing = preprocessing
+        self._strict_top_k = "top_k" in changes
+        self.recipe = _recipe(Recipe.of(recipe), method, target_layer, changes, overrides)
+        self._strict_top_k |= self.recipe.top_k != default_of(Recipe, "top_k")
+        self.views: tuple[tuple[View, float], ...] = self.recipe.active_views
+        self.engine = (
+            share.engine
+            if share is not None
+            else PassEngine(
+                model,
+                output=output,
+                batch_size=batch_size,
+                precision=precision,
+                channels_last=channels_last,
+                compile=compile,
+            )
+        )
+        self.method: AttributionMethod | None = None
+        if self.recipe.method is not None or self.needs_maps:
+            self._bind(method, target_layer, share, dataset)
+
+    def _bind(
+        self, method: Any, target_layer: str | nn.Module | None, share: "ProbabilityCorrector | None", dataset: Any
+    ) -> None:
+        """Makes the method, or takes that of another corrector where it is the same."""
+        recipe = self.recipe
+        by_name = method is None or isinstance(method, str)
+        layer = target_layer if isinstance(target_layer, nn.Module) else recipe.target_layer
+        if by_name and share is not None and share.recipe.method_spec == recipe.method_spec and share.method:
+            if share.recipe.target_layer == recipe.target_layer:
+                self.method = share.method
+                return
+        given = recipe.method if by_name else method
+        options = dict(recipe.method_options) if by_name else {}
+        self.method = create_attribution(given, self.model, layer if by_name else target_layer, **options)
+        if self.method.model is not self.model:
+            raise ArgumentError("method must be bound to the model that is corrected, but it is bound to another one")
+        if not by_name:
+            self.recipe = _described(recipe, self.method)
+        self.method.use_engine(self.engine)
+        if dataset is not None:
+            self.method.use_dataset(dataset, None if self.preprocessing is None else self.preprocessing.transform)
 
     @property
-    @abstractmethod
+    def guide(self) -> AttributionMethod:
+        """The attribution method, where a view is guided."""
+        if self.method is None:
+            raise ArgumentError("the recipe has no guided view, so there is no attribution method")
+        return self.method
+
+    @property
+    def needs_maps(self) -> bool:
+        """Whether a view follows maps."""
+        return any(view.guided for view, _ in self.views)
+
+    @property
+    def needs_pictures(self) -> bool:
+        """Whether a view is cut from the original pictures."""
+        return any(view.needs_original for view, _ in self.views)
+
+    @property
     def num_views(self) -> int:
-        """V: how many views of each image the network is asked about again."""
+        """V: how many pictures of each image the network is shown again, equal ones counted each."""
+        return sum(count_of(view, self.recipe.top_k) for view, _ in self.views)
 
-    @abstractmethod
-    def second_answers(self, group: Group) -> Iterator[SecondAnswers]:
-        """Asks the network again, in blocks of views.
+    def num_candidates(self, num_classes: int) -> int:
+        """K: what was asked for; of the default 5 as many as there are classes.
 
-        Args:
-            group: The images to correct; gradients are off and the model is in eval mode.
-
-        Yields:
-            Blocks that together have `num_views` views, in order.
+        Raises:
+            ValueError: `top_k` is above the number of classes.
         """
-
-    def observe(self, inputs: Tensor) -> AbstractContextManager[Observation]:
-        """Held open around the first forward of the model, to keep what is needed of it. Keeps nothing by default."""
-        return contextlib.nullcontext(Observation())
+        if not self._strict_top_k:
+            return min(self.recipe.top_k, num_classes)
+        return check_top_k(self.recipe.top_k, num_classes)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What a result depends on besides model and images, as plain values."""
-        own = {name: getattr(self, name) for name in ("top_k", "vote", "weights", "max_gap")}
-        return {**own, "output": self.engine.output, "precision": self.engine.precision}
+        """What a result depends on besides model and images, as plain values.
 
-    def forward(self, inputs: Tensor) -> Tensor:
+        The options of the recipe, with what ``"auto"`` took, the layer that was found and the method's own defaults; and
+        how the model is run.
+        """
+        resolved = self.recipe if self.method is None else _described(self.recipe, self.method)
+        context = {} if self.method is None else dict(self.method.context)
+        return {**resolved.to_dict(), **context, "output": self.engine.output, "precision": self.engine.precision}
+
+    @property
+    def reproducible(self) -> bool:
+        """Whether equal settings mean equal numbers; not so with an object whose content cannot be seen."""
+        return is_described(self.settings)
+
+    def forward(self, inputs: Tensor | Sequence[Any]) -> Tensor:
         """Log of the corrected probabilities, (N,M): softmax gives them back, argmax is the corrected answer."""
         corrected = self.correct(inputs).corrected_probs
         return corrected.clamp_min(torch.finfo(corrected.dtype).tiny).log()
 
     def correct(
         self,
-        inputs: Tensor,
+        inputs: Tensor | Image.Image | Picture | Sequence[Image.Image | Picture],
         labels: Tensor | Sequence[int] | None = None,
         ids: Sequence[Any] | None = None,
         *,
@@ -153,34 +200,20 @@ class Corrector(nn.Module, ABC):
         """Corrects a batch. The result of an image does not depend on the others in the batch.
 
         Args:
-            inputs: Tensor (N,C,H,W), normalised as the model expects.
-            labels: The truth, one class per image: only controls that say so look at it.
-            ids: A name for each image: only controls with a random choice look at it, to make the same one again.
-            keep: What else to keep: ``"attributions"`` (N,V,H,W), ``"masked_probs"`` (N,V,M) and ``"coarse_maps"``
+            inputs: Tensor (N,C,H,W), normalised as the model expects, or a list of PIL images or `Picture`s, which views
+                of the original need.
+            labels: The truth, one class per image: only map sources that say so look at it.
+            ids: A name for each image: only what draws at random looks at it, to make the same choice again.
+            keep: What else to keep: ``"attributions"`` (N,K,H,W), ``"view_probs"`` (N,V,M) and ``"coarse_maps"``
                 (N,K,h,w).
 
         Raises:
-            ValueError, TypeError: wrong or non-finite inputs, `top_k` above the number of classes, unknown `keep`,
-                labels or ids that are not one per image.
+            ValueError, TypeError: wrong or non-finite inputs, tensors where a view needs the original, `top_k` above
+                the number of classes, unknown `keep`, labels or ids that are not one per image.
             LayerError: the target layer is not found or has no feature maps.
             ModelOutputError: the model does not give finite class scores.
         """
-        check_inputs(inputs)
-        kept = check_keep(keep)
-        truth = None if labels is None else check_target(labels, len(inputs), name="labels")
-        if ids is not None and len(ids) != len(inputs):
-            raise ArgumentError(f"ids must hold one name per image ({len(inputs)}), got {len(ids)}")
-        inputs = self.engine.place(inputs)
-        truth = None if truth is None else truth.to(inputs.device)
-        with evaluation_mode(self.model):
-            groups = self.engine.chunks(len(inputs), inputs, lambda start, stop: self._first_pass(inputs[start:stop]))
-            results = []
-            for start, stop, (scores, seen) in groups:
-                names = None if ids is None else tuple(ids[start:stop])
-                some_truth = None if truth is None else truth[start:stop]
-                group = self._group(inputs[start:stop], scores, seen, names, some_truth)
-                results.append(self._correct_group(group, kept))
-        return CorrectionResult.cat(results)
+        return correct_together({"": self}, inputs, labels, ids, keep=keep)[""]
 
     def probe(self, like: Tensor) -> None:
         """One forward of noise in the shape of the images: finds the target layer, and what can never work.
@@ -191,116 +224,211 @@ class Corrector(nn.Module, ABC):
         Raises:
             LayerError: no target layer is found, or the method cannot use it.
             ModelOutputError: the model does not give class scores.
-            ValueError: `top_k` is above the number of classes.
+            ValueError: `top_k` is above the number of classes; the preprocessing cannot be followed by a view.
         """
+        if self.needs_pictures:
+            self._check_preprocessing()
         noise = torch.randn(1, *like.shape[-3:], generator=torch.Generator().manual_seed(0))
         noise = self.engine.place(noise)
-        with evaluation_mode(self.model), self.observe(noise):
+        with evaluation_mode(self.model), _observing([self], noise):
             scores = self.engine.scores(noise)
-        check_int("top_k", self.top_k, 1, self.engine.checked_probs(scores).shape[1])
+        self.num_candidates(self.engine.checked_probs(scores).shape[1])
 
-    def _first_pass(self, inputs: Tensor) -> tuple[Tensor, Observation]:
-        """The forward that finds the candidates, observed so that nobody need run it again."""
-        with self.observe(inputs) as observation:
-            return self.engine.scores(inputs), observation
+    def check(self, images: ImageBatch) -> None:
+        """Refuses what views and maps cannot be made of, before anything is run."""
+        for view, _ in self.views:
+            view.check(images)
+        if self.method is not None:
+            check_required(self.method, images)
 
-    def _group(
-        self,
-        inputs: Tensor,
-        scores: Tensor,
-        observation: Observation,
-        ids: tuple[Any, ...] | None,
-        labels: Tensor | None,
-    ) -> Group:
-        probs = self.engine.checked_probs(scores)
-        if self.top_k > probs.shape[1]:
-            raise ArgumentError(f"top_k must be from 1 to {probs.shape[1]}, the number of classes; got {self.top_k}")
-        return Group(inputs, probs, functional.top_candidates(probs, self.top_k), observation, ids, labels)
-
-    def _correct_group(self, group: Group, keep: frozenset[str]) -> CorrectionResult:
-        gap = functional.probability_gap(group.probs)
-        corrected = torch.ones_like(gap, dtype=torch.bool) if self.max_gap is None else gap < self.max_gap
-        result = self._unchanged(group, gap, corrected, keep)
-        rows = corrected.nonzero().flatten()
-        if len(rows):
-            result = self._fill_in(result, rows, group.select(rows), keep)
-        probs = group.probs
-        corrected_probs = torch.where(corrected[:, None], functional.apply_correction(probs, result.correction), probs)
-        changed = corrected_probs.argmax(dim=-1) != probs.argmax(dim=-1)
-        # Settings are read last: some methods find their layer only when they make maps.
-        return replace(result, corrected_probs=corrected_probs, changed=changed, settings=self.settings)
-
-    def _fill_in(self, result: CorrectionResult, rows: Tensor, group: Group, keep: frozenset[str]) -> CorrectionResult:
-        """Asks again about the chosen rows and writes R, and what is kept, into the result block by block."""
-        passes = self.engine.passes
-        start = 0
-        for answers in self.second_answers(group):
-            columns = slice(start, start + answers.weights.shape[1])
-            start = columns.stop
-            vote = "distribution" if answers.own is None else self.vote
-            result.correction[rows] += functional.correction_term(
-                answers.weights, answers.masked_probs, answers.own, vote
+    def _check_preprocessing(self) -> None:
+        names = ", ".join(repr(view.name) for view, _ in self.views if view.needs_original)
+        if self.preprocessing is None:
+            raise ArgumentError(
+                f"preprocessing must be given for {names}, cut from the original pictures: "
+                "load_model(...).preprocessing, or Preprocessing.of(transform); got None"
             )
-            result.weights[rows, columns] = answers.weights
-            if answers.flat is not None:
-                result.flat[rows, columns] = answers.flat
-            if result.attributions is not None and answers.maps is not None:
-                result.attributions[rows, columns] = answers.maps.to(result.attributions.dtype)
-            if result.masked_probs is not None:
-                result.masked_probs[rows, columns] = answers.masked_probs
-            if "coarse_maps" in keep and answers.coarse is not None:
-                result = self._keep_coarse(result, rows, columns, answers.coarse)
-        method_passes = self.engine.passes - passes - self.num_views * len(group)
-        known = group.observation.forwards
-        result.forwards[rows] += self.num_views + (-(-method_passes // len(group)) if known is None else known)
-        return result
+        self.preprocessing.check_pictures()
 
-    def _keep_coarse(self, result: CorrectionResult, rows: Tensor, columns: slice, coarse: Tensor) -> CorrectionResult:
-        if result.coarse_maps is None:
-            shape = (len(result), self.num_views, *coarse.shape[2:])
-            result = replace(result, coarse_maps=coarse.new_full(shape, torch.nan))
-        if result.coarse_maps is not None:
-            result.coarse_maps[rows, columns] = coarse.to(result.coarse_maps.dtype)
-        return result
 
-    def _unchanged(self, group: Group, gap: Tensor, corrected: Tensor, keep: frozenset[str]) -> CorrectionResult:
-        """The result of correcting nothing, with room for what is kept."""
-        probs, views = group.probs, (len(group), self.num_views)
-        return CorrectionResult(
-            probs=probs,
-            candidates=group.candidates,
-            correction=torch.zeros_like(probs),
-            corrected_probs=probs,
-            gap=gap,
-            corrected=corrected,
-            changed=torch.zeros_like(corrected),
-            flat=probs.new_zeros(views, dtype=torch.bool),
-            weights=probs.new_zeros(views),
-            forwards=torch.ones_like(corrected, dtype=torch.int64),
-            attributions=probs.new_zeros(*views, *group.inputs.shape[-2:]) if "attributions" in keep else None,
-            masked_probs=probs.new_zeros(*views, probs.shape[1]) if "masked_probs" in keep else None,
+def correct_together(
+    correctors: Mapping[str, ProbabilityCorrector],
+    inputs: Tensor | Image.Image | Picture | Sequence[Image.Image | Picture],
+    labels: Tensor | Sequence[int] | None = None,
+    ids: Sequence[Any] | None = None,
+    *,
+    keep: Collection[str] = (),
+) -> dict[str, CorrectionResult]:
+    """Several corrections of the same images, which share the first forward, maps and equal views.
+
+    Only correctors that were made with ``share=`` have an engine in common; others are run one after the other. Forwards
+    and seconds of each result are what it takes by itself.
+
+    Args:
+        correctors: By name.
+        inputs: As for `ProbabilityCorrector.correct`.
+        labels: Likewise.
+        ids: Likewise.
+        keep: Likewise.
+
+    Raises:
+        ValueError, TypeError: as for `ProbabilityCorrector.correct`.
+    """
+    kept = check_keep(keep)
+    groups: dict[tuple[int, int], dict[str, ProbabilityCorrector]] = {}
+    for name, corrector in correctors.items():
+        groups.setdefault((id(corrector.engine), id(corrector.preprocessing)), {})[name] = corrector
+    results: dict[str, CorrectionResult] = {}
+    for group in groups.values():
+        parts = [_correct_images(group, images, kept) for images in _batches(group, inputs, labels, ids)]
+        results.update({name: CorrectionResult.cat([part[name] for part in parts]) for name in group})
+    return {name: results[name] for name in correctors}
+
+
+def _correct_images(
+    group: Mapping[str, ProbabilityCorrector], images: ImageBatch, keep: frozenset[str]
+) -> dict[str, CorrectionResult]:
+    """Correctors with one engine on one batch, in chunks that fit into memory."""
+    members = list(group.values())
+    first = members[0]
+    for corrector in members:
+        corrector.check(images)
+    results: dict[str, list[CorrectionResult]] = {name: [] for name in group}
+
+    def attempt(start: int, stop: int) -> tuple[Tensor, dict[int, Observation], float]:
+        begun = time.perf_counter()
+        some = images.inputs[start:stop]
+        with _observing(members, some) as seen:
+            scores = first.engine.scores(some)
+        return scores, seen, (time.perf_counter() - begun) / (stop - start)
+
+    with evaluation_mode(first.model):
+        for start, stop, (scores, seen, seconds) in first.engine.chunks(len(images), images.inputs, attempt):
+            chunk = images.select(torch.arange(start, stop, device=images.inputs.device))
+            chunk = dataclasses.replace(chunk, rows=())
+            work = BatchWork(chunk, first.engine.checked_probs(scores), seen, seconds, Answers(shared=len(group) > 1))
+            for name, corrector in group.items():
+                results[name].append(correct_batch(corrector, work, keep))
+    return {name: CorrectionResult.cat(parts) for name, parts in results.items()}
+
+
+@contextlib.contextmanager
+def _observing(correctors: Collection[ProbabilityCorrector], inputs: Tensor) -> Any:
+    """All methods watch the same forward; gives what each keeps of it, by the method's identity."""
+    methods = {id(each.method): (each.method, each.engine) for each in correctors if each.method is not None}
+    with contextlib.ExitStack() as stack:
+        seen: dict[int, Observation] = {}
+        for key, (method, engine) in methods.items():
+            method.use_engine(engine)  # again: a method given as an object may serve several correctors
+            seen[key] = stack.enter_context(method.observe(inputs))
+        yield seen
+
+
+def _batches(
+    group: Mapping[str, ProbabilityCorrector], inputs: Any, labels: Any, ids: Sequence[Any] | None
+) -> list[ImageBatch] | Any:
+    """What was given as batches on the model's device: tensors at once, pictures some at a time."""
+    members = list(group.values())
+    if isinstance(inputs, Tensor):
+        check_inputs(inputs)
+        truth = _truth(labels, ids, len(inputs))
+        return [_batch(members[0], inputs, None, truth, ids)]
+    given = [inputs] if isinstance(inputs, Image.Image | Picture) else inputs
+    _check_pictures(given)
+    truth = _truth(labels, ids, len(given))
+    return _picture_batches(members, given, truth, ids)
+
+
+def _picture_batches(
+    members: list[ProbabilityCorrector], given: Sequence[Any], truth: Tensor | None, ids: Sequence[Any] | None
+) -> Any:
+    first = members[0]
+    if first.preprocessing is None:
+        raise ArgumentError(
+            "preprocessing must be given where inputs are pictures: load_model(...).preprocessing, or "
+            "Preprocessing.of(transform); got None. Tensors (N,C,H,W) need none"
+        )
+    wanted = any(corrector.needs_pictures for corrector in members)
+    if wanted:
+        first._check_preprocessing()
+    for start in range(0, len(given), PICTURES_AT_ONCE):
+        some = slice(start, start + PICTURES_AT_ONCE)
+        loaded = [each if isinstance(each, Picture) else _loaded(first, each, wanted) for each in given[some]]
+        tensors = [each.inputs if isinstance(each, Picture) else each for each in loaded]
+        shapes = {tuple(tensor.shape) for tensor in tensors}
+        if len(shapes) > 1:
+            raise ArgumentError(f"the preprocessing must give inputs of one shape, got {sorted(shapes)}")
+        inputs = check_inputs(torch.stack(tensors))
+        pictures = [each for each in loaded if isinstance(each, Picture)] if wanted else None
+        yield _batch(
+            first, inputs, pictures, None if truth is None else truth[some], None if ids is None else ids[some]
         )
 
-    def ask_again(self, inputs: Tensor, views: int, make_views: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        """What the model says to v views of each image, packed into full batches.
 
-        Args:
-            inputs: Tensor (n,C,H,W).
-            views: v.
-            make_views: From rows (b,) and views (b,), both int64, to the views (b,C,H,W), made batch by batch.
+def _loaded(corrector: ProbabilityCorrector, image: Image.Image, wanted: bool) -> Picture | Tensor:
+    """A picture with its original where a view wants it, else the input alone."""
+    preprocessing = corrector.preprocessing
+    made: Picture | Tensor = preprocessing.picture(image) if wanted else preprocessing.inputs(image)
+    return made
 
-        Returns:
-            ``P``, (n,v,M).
 
-        Raises:
-            ModelOutputError: NaN or infinite scores.
-        """
+def _batch(
+    corrector: ProbabilityCorrector,
+    inputs: Tensor,
+    pictures: Sequence[Picture] | None,
+    truth: Tensor | None,
+    ids: Sequence[Any] | None,
+) -> ImageBatch:
+    placed = corrector.engine.place(inputs)
+    return ImageBatch(
+        placed,
+        None if pictures is None else tuple(pictures),
+        corrector.preprocessing,
+        None if ids is None else tuple(ids),
+        None if truth is None else truth.to(placed.device),
+    )
 
-        def make_batch(start: int, stop: int) -> tuple[Tensor]:
-            items = torch.arange(start, stop, device=inputs.device)
-            return (make_views(items // views, items % views),)
 
-        count = len(inputs)
-        scores = torch.cat([chunk for _, _, chunk in self.engine.run(count * views, inputs, make_batch)])
-        check_finite_scores(scores)
-        return self.engine.probs(scores).reshape(count, views, -1)
+def _check_pictures(given: Any) -> None:
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise ArgumentTypeError(
+            f"inputs must be a torch.Tensor (N,C,H,W) or a list of PIL images or Pictures, got {type(given).__name__}"
+        )
+    if not given:
+        raise ArgumentError("inputs must hold at least one picture, got none")
+    for index, each in enumerate(given):
+        if not isinstance(each, Image.Image | Picture):
+            raise ArgumentTypeError(f"inputs must be PIL images or Pictures, but inputs[{index}] is {type(each).__name__}")
+
+
+def _truth(labels: Any, ids: Sequence[Any] | None, count: int) -> Tensor | None:
+    if ids is not None and len(ids) != count:
+        raise ArgumentError(f"ids must hold one name per image ({count}), got {len(ids)}")
+    return None if labels is None else check_target(labels, count, name="labels")
+
+
+def _recipe(
+    recipe: Recipe, method: Any, target_layer: Any, changes: dict[str, Any], options: dict[str, Any]
+) -> Recipe:
+    """The recipe with everything that was given in its place; of a method given as an object the name comes later."""
+    if method is not None:
+        name = method if isinstance(method, str) else type(method).__name__
+        changes = {"method": name, **changes}
+        if not isinstance(method, str):
+            if options or target_layer is not None:
+                given = ["target_layer"] * (target_layer is not None) + list(options)
+                raise ArgumentTypeError(f"a method given as an object has its own settings; remove {', '.join(given)}")
+            return recipe.replace(**changes)
+    recipe = recipe.replace(**changes)
+    if options and recipe.method is None:
+        raise ArgumentTypeError(f"the recipe has no guided view and no method, so there is no option {', '.join(options)}")
+    layer = target_layer if isinstance(target_layer, str) else recipe.target_layer
+    known = {**recipe.method_options, **options}
+    return recipe.replace(target_layer=layer, method_options=known) if layer or options else recipe
+
+
+def _described(recipe: Recipe, method: AttributionMethod) -> Recipe:
+    """The recipe with the method as it describes itself."""
+    own = dict(method.settings)
+    name, layer = str(own.pop("method")), own.pop("target_layer", None)
+    return dataclasses.replace(recipe, method=name, target_layer=layer, method_options=describe(own))

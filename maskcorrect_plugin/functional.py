@@ -1,7 +1,7 @@
 """The method as pure tensor mathematics (Maeng and Baek, "CNN-based Class Probability Correction using Mask-image").
 
-Words: ``N`` images, ``M`` classes, ``K`` candidates. ``probs`` is ``Y`` of the paper, ``masked_probs`` are the
-``P_k = f(M_k)``, ``correction`` is ``R``. Nothing here runs a model, keeps state or moves data between devices.
+Words: ``N`` images, ``M`` classes, ``K`` candidates, ``V`` views. ``probs`` is ``Y`` of the paper, ``view_probs`` are
+what the model says to what it is shown again (of the paper: ``P_k = f(M_k)``), ``correction`` is ``R``. Nothing here runs a model, keeps state or moves data between devices.
 """
 
 import torch
@@ -13,6 +13,8 @@ from .errors import ArgumentError
 
 WEIGHTS = ("probs", "uniform")
 VOTES = ("distribution", "diagonal")
+POOLS = ("sum", "log")
+"""Linear opinion pool (the paper's sum) and logarithmic opinion pool."""
 
 GAP_RANK = 5
 """The paper's gap is between the first and the fifth probability."""
@@ -175,7 +177,7 @@ def probability_gap(probs: Tensor, rank: int = GAP_RANK) -> Tensor:
 
 
 def candidate_weights(probs: Tensor, candidates: Tensor, weights: str = "probs") -> Tensor:
-    """The weight of each candidate in ``R``.
+    """The weight of each candidate in ``R``, and in the merged map.
 
     Args:
         probs: ``Y``, tensor (N,M).
@@ -191,46 +193,113 @@ def candidate_weights(probs: Tensor, candidates: Tensor, weights: str = "probs")
     return torch.full(candidates.shape, 1.0 / max(1, candidates.shape[-1]), dtype=probs.dtype, device=probs.device)
 
 
-def correction_term(
-    weights: Tensor, masked_probs: Tensor, candidates: Tensor | None = None, vote: str = "distribution"
-) -> Tensor:
-    """The correction term ``R = sum_k w_k P_k``.
+def summed_maps(maps: Tensor, weights: Tensor) -> Tensor:
+    """``sum_k w_k S_k``.
+
+    Args:
+        maps: Tensor (N,K,H,W) in [0, 1]; flat maps are zero and add nothing.
+        weights: ``w``, tensor (N,K), non-negative.
+
+    Returns:
+        Tensor (N,H,W).
+    """
+    return torch.einsum("nk,nkhw->nhw", weights, maps.to(weights.dtype))
+
+
+def merged_map(maps: Tensor, weights: Tensor) -> Tensor:
+    """One map for all candidates, ``sum_k w_k S_k / sum_k w_k``, scaled to [0, 1] (which makes the division vanish).
+
+    Args:
+        maps: Tensor (N,K,H,W) in [0, 1]; flat maps are zero and add nothing.
+        weights: ``w``, tensor (N,K), non-negative.
+
+    Returns:
+        Tensor (N,1,H,W) in [0, 1]; zeros where nothing is left.
+    """
+    return scale_maps(summed_maps(maps, weights)).unsqueeze(1)
+
+
+def view_shares(weights: Tensor, pool: str = "sum") -> Tensor:
+    """The weight of each picture of a guided view in a pool: ``w_k``, or ``w_k / sum_k w_k`` in the log pool.
 
     Args:
         weights: ``w``, tensor (N,K).
-        masked_probs: ``P``, tensor (N,K,M): what the model says to each masked input.
-        candidates: Tensor (N,K) int64, needed by the diagonal vote only.
+        pool: ``"sum"`` or ``"log"``.
+    """
+    check_choice("pool", pool, POOLS)
+    if pool == "sum":
+        return weights
+    return weights / weights.sum(dim=-1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
+
+
+def correction_term(
+    weights: Tensor,
+    view_probs: Tensor,
+    candidates: Tensor | None = None,
+    vote: str = "distribution",
+    pool: str = "sum",
+) -> Tensor:
+    """The correction term ``R = sum_v w_v P_v``; in the log pool ``sum_v w_v log P_v``.
+
+    Args:
+        weights: ``w``, tensor (N,V): for the paper's mask ``Y[c_k]``.
+        view_probs: ``P``, tensor (N,V,M): what the model says to each picture that it is shown again.
+        candidates: Tensor (N,V) int64, needed by the diagonal vote only.
         vote: ``"distribution"`` adds the whole of ``P_k`` (the paper); with ``"diagonal"`` only ``P_k[c_k]`` counts,
             for class ``c_k``.
+        pool: ``"sum"`` (the paper) or ``"log"``, which has no diagonal vote.
 
     Returns:
-        Tensor (N,M). With no candidates it is zero, and the correction is the identity.
+        Tensor (N,M). With no views it is zero, and the correction is the identity.
 
     Example:
         >>> correction_term(torch.tensor([[0.5, 0.25]]), torch.tensor([[[0.8, 0.2], [0.4, 0.6]]]))
         tensor([[0.5000, 0.2500]])
     """
     check_choice("vote", vote, VOTES)
+    check_choice("pool", pool, POOLS)
+    if pool == "log":
+        view_probs = _log(view_probs)
     if vote == "distribution":
-        return torch.einsum("nk,nkm->nm", weights, masked_probs)
+        return torch.einsum("nk,nkm->nm", weights, view_probs)
+    if pool == "log":
+        raise ArgumentError("vote must be 'distribution' where pool is 'log', got 'diagonal'")
     if candidates is None:
         raise ArgumentError("candidates must be given when vote is 'diagonal'")
-    own = masked_probs.gather(-1, candidates.unsqueeze(-1)).squeeze(-1)
-    correction = masked_probs.new_zeros(masked_probs.shape[0], masked_probs.shape[-1])
+    own = view_probs.gather(-1, candidates.unsqueeze(-1)).squeeze(-1)
+    correction = view_probs.new_zeros(view_probs.shape[0], view_probs.shape[-1])
     return correction.scatter_add(-1, candidates, weights * own)
 
 
-def apply_correction(probs: Tensor, correction: Tensor) -> Tensor:
+def apply_correction(probs: Tensor, correction: Tensor, pool: str = "sum", temperature: float = 1.0) -> Tensor:
     """Corrected probabilities: ``Y_hat = Y + R`` (eq. of the paper), divided by its sum.
 
-    For the paper's vote the sum is ``1 + sum_k Y[c_k]``. The division does not change the order of the classes.
+    For the paper's vote the sum is ``1 + sum_k Y[c_k]``. The division does not change the order of the classes. In the
+    log pool ``log Y + R`` takes the place of ``log(Y + R)``. The temperature ``T`` raises the result to the power
+    ``1 / T``, which leaves the order as it is.
 
     Args:
         probs: ``Y``, tensor (N,M), rows summing to 1.
-        correction: ``R``, tensor (N,M), non-negative.
+        correction: ``R``, tensor (N,M), of the same pool.
+        pool: ``"sum"`` or ``"log"``.
+        temperature: Above 0; above 1 flattens the distribution.
 
     Returns:
         Tensor (N,M), rows summing to 1.
+
+    Example:
+        >>> apply_correction(torch.tensor([[0.6, 0.4]]), torch.tensor([[0.2, 0.8]]))
+        tensor([[0.4000, 0.6000]])
+        >>> apply_correction(torch.tensor([[0.6, 0.4]]), torch.tensor([[0.2, 0.8]]).log(), pool="log")
+        tensor([[0.2727, 0.7273]])
     """
-    scores = probs + correction
-    return scores / scores.sum(dim=-1, keepdim=True)
+    check_choice("pool", pool, POOLS)
+    scores = probs + correction if pool == "sum" else (_log(probs) + correction).softmax(dim=-1)
+    if temperature != 1:
+        return (_log(scores) / temperature).softmax(dim=-1)
+    return scores / scores.sum(dim=-1, keepdim=True) if pool == "sum" else scores
+
+
+def _log(probs: Tensor) -> Tensor:
+    """Logarithms of probabilities; zero counts as the smallest normal number, so that nothing becomes infinite."""
+    return probs.clamp_min(torch.finfo(probs.dtype).tiny).log()

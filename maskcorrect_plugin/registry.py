@@ -26,6 +26,7 @@ BUILTIN_BACKENDS = {
     "pytorch_grad_cam": "maskcorrect_adapters.pytorch_grad_cam_:GradCamBackend",
     "torchcam": "maskcorrect_adapters.torchcam_:TorchcamBackend",
     "callable": "maskcorrect_adapters.callable_:CallableBackend",
+    "control": "maskcorrect_adapters.controls:ControlBackend",
 }
 """Kept equal to the entry points in pyproject.toml, so that a source checkout works without installation."""
 

@@ -11,6 +11,8 @@ from torch import Tensor
 from .checks import check_choice
 from .errors import ArgumentError, ArgumentTypeError
 from .html_tables import html_table
+from .options import options_of
+from .recipe import Recipe
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,7 +21,7 @@ FIGURES = "maskcorrect_plugin.visualization"
 """Stands above this module, which therefore knows it by name only."""
 ROWS_SHOWN = 10
 """Images that a notebook's table of a result lists."""
-KEEP = ("attributions", "masked_probs", "coarse_maps")
+KEEP = ("attributions", "view_probs", "coarse_maps")
 """What `keep` may name: costly in memory, so it is only kept when asked for."""
 
 
@@ -27,27 +29,32 @@ KEEP = ("attributions", "masked_probs", "coarse_maps")
 class CorrectionResult:
     """What the correction did to N images, with M classes and K candidates. All tensors are on the model's device.
 
-    A correction asks again about V views of each image. For `ProbabilityCorrector` these are the K masked inputs, one
-    for each candidate; controls have their own (a flipped image, ten crops).
+    A correction predicts again on V pictures of each image: one for each candidate of a view that follows each map, one
+    of a view that follows the merged map, and as many as an unguided view has, view after view (`columns`).
 
     Attributes:
         probs: ``Y``, (N,M): the model's own distribution.
         candidates: (N,K) int64: the most probable classes, most probable first.
-        correction: ``R``, (N,M); zero where nothing was corrected.
-        corrected_probs: ``(Y + R)`` divided by its sum, (N,M).
+        correction: ``R``, (N,M): what is added to ``Y``, or in the log pool to ``log Y``; zero where nothing was
+            corrected.
+        corrected_probs: ``(Y + R)`` divided by its sum, (N,M): see `functional.apply_correction`.
         gap: ``Y[c_1] - Y[c_min(5,M)]``, (N,).
         corrected: (N,) bool: False where `max_gap` passed the image unchanged.
         changed: (N,) bool: the most probable class is another one now.
-        flat: (N,V) bool: the map carried no information, so its mask was neutral (all ones).
-        weights: (N,V): the weight of each view in ``R``; zero where nothing was corrected.
-        forwards: (N,) int64: forwards of the model that were spent on each image.
-        attributions: The maps ``S_k``, (N,V,H,W) in [0, 1], if kept; zero where nothing was
-            corrected, and for controls that ask again without any.
-        masked_probs: The ``P_k``, (N,V,M), if kept; zero where nothing was corrected.
+        flat: (N,V) bool: the map behind the picture carried no information, so that it shows the image unchanged.
+        weights: (N,V): the weight of each answer in ``R``; zero where nothing was corrected.
+        forwards: (N,) int64: forwards of the model that this correction takes of each image, by itself.
+        saved: (N,) int64: pictures that took no forward, because the image showed an equal one.
+        seconds: (N,) float64: what the correction took, shared evenly among the images of a batch.
+        attributions: The maps ``S_k`` of the candidates, (N,K,H,W) in [0, 1], if kept; zero where nothing was
+            corrected, and for recipes without maps.
+        view_probs: The answers ``P_v``, (N,V,M), if kept; zero where nothing was corrected.
         coarse_maps: The maps as the method makes them, before scaling and upsampling, (N,K,h,w), if kept and if the
-            method has them: ``method.render(coarse_maps, (H, W))`` gives the attributions. NaN where nothing was
+            recipe has maps: ``method.render(coarse_maps, (H, W))`` gives the attributions. NaN where nothing was
             corrected.
-        settings: Everything that the result depends on besides model and images: method, preset, threshold, ...
+        columns: For each view its text form and how many of the V pictures are its own, in order.
+        settings: Everything that the result depends on besides model and images: the options of the recipe, as they were
+            resolved, with ``output`` and ``precision``.
     """
 
     probs: Tensor
@@ -60,9 +67,12 @@ class CorrectionResult:
     flat: Tensor
     weights: Tensor
     forwards: Tensor
+    saved: Tensor
+    seconds: Tensor
     attributions: Tensor | None = None
-    masked_probs: Tensor | None = None
+    view_probs: Tensor | None = None
     coarse_maps: Tensor | None = None
+    columns: tuple[tuple[str, int], ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -78,6 +88,20 @@ class CorrectionResult:
         """The answer after correction, (N,) int64."""
         return self.corrected_probs.argmax(dim=-1)
 
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe that gave the result, with what ``"auto"`` took and the layer that was found."""
+        return Recipe.from_dict({name: self.settings[name] for name in options_of(Recipe)})
+
+    def columns_of(self, view: int) -> slice:
+        """Where the pictures of one view are among the V, for example in ``view_probs[:, columns]``.
+
+        Args:
+            view: Its position in `columns`.
+        """
+        start = sum(count for _, count in self.columns[:view])
+        return slice(start, start + self.columns[view][1])
+
     def show(self, image: Any, index: int = 0, **options: Any) -> "Figure":
         """The figure of one image, which a notebook displays: `visualization.draw_correction`.
 
@@ -87,7 +111,7 @@ class CorrectionResult:
             **options: Of `draw_correction`: ``class_names``, ``view_images``, ``title``, ``label``.
 
         Raises:
-            ValueError: ``attributions`` and ``masked_probs`` were not kept, or shapes do not fit.
+            ValueError: ``attributions`` and ``view_probs`` were not kept, or shapes do not fit.
         """
         figure: Figure = importlib.import_module(FIGURES).draw_correction(image, self, index, **options)
         return figure

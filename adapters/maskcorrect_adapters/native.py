@@ -21,6 +21,9 @@ _INFOS = {
         "weights each channel by the linear head, closed form; needs global average pooling (Zhou et al. 2016)",
         forwards="0",
     ),
+    "auto": MethodInfo(
+        "auto", "CAM where it holds, else ScoreCAM[max_masks=64]; the result says which was taken", forwards="0 or 64"
+    ),
 }
 
 
@@ -33,7 +36,7 @@ class NativeBackend(AttributionBackend):
     def create(
         self, method: str, model: nn.Module, target_layer: str | nn.Module | None = None, **options: Any
     ) -> AttributionMethod:
-        """Binds ``ScoreCAM`` or ``CAM`` to a model; the options are those of `ScoreCAMMethod` and `CAMMethod`."""
+        """Binds ``ScoreCAM``, ``CAM`` or ``auto`` to a model; the options are those of their classes."""
         cls = _class_of(check_choice("method", method, self.methods()))
         check_options(method, options, parameters_of(cls.__init__, ("model", "target_layer")))
         created: AttributionMethod = cls(model, target_layer, **options)
@@ -51,6 +54,10 @@ def _class_of(method: str) -> Any:
         from .cam import CAMMethod
 
         return CAMMethod
+    if method == "auto":
+        from .auto import AutoMethod
+
+        return AutoMethod
     from .score_cam import ScoreCAMMethod  # imports captum
 
     return ScoreCAMMethod
