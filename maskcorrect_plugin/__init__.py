@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from .evaluation.run_folder import RunFolder as RunFolder
     from .layers import find_target_layer as find_target_layer
     from .models import LoadedModel as LoadedModel
+    from .models import Preprocessing as Preprocessing
     from .models import load_model as load_model
+    from .pictures import Picture as Picture
     from .registry import create_attribution as create_attribution
     from .registry import list_attributions as list_attributions
     from .registry import list_backends as list_backends
@@ -45,6 +47,8 @@ _HOMES = {
     "MaskView": "maskcorrect_plugin.views",
     "MethodInfo": "maskcorrect_plugin.attribution",
     "Observation": "maskcorrect_plugin.attribution",
+    "Picture": "maskcorrect_plugin.pictures",
+    "Preprocessing": "maskcorrect_plugin.models",
     "ProbabilityCorrector": "maskcorrect_plugin.correction",
     "RunFolder": "maskcorrect_plugin.evaluation.run_folder",
     "ScoreCAM": "maskcorrect_adapters.score_cam",

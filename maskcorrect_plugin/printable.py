@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from typing import Any
 
 from markupsafe import Markup, escape
 
@@ -38,3 +39,13 @@ def breakable(name: str) -> Markup:
     for sign, broken in ((":", ":<wbr>"), ("[", "<wbr>["), (",", ",<wbr>"), ("/", "/<wbr>"), ("_", "_<wbr>")):
         text = text.replace(sign, broken)
     return Markup(text)  # noqa: S704 - escaped above
+
+
+def stable_text(value: Any) -> str:
+    """What an object says of itself, without addresses in memory, which are others in every process.
+
+    Example:
+        >>> stable_text(len), stable_text(object())
+        ('<built-in function len>', '<object object>')
+    """
+    return re.sub(r" at 0x[0-9a-f]+", "", " ".join(repr(value).split()))

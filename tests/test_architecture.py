@@ -30,8 +30,8 @@ LAYERS = [
     {"attribution", "feature_maps"},
     {"views", "layers"},
     {"inference"},
-    {"functional"},
-    {"checks", "versions", "html_tables"},
+    {"functional", "pictures"},
+    {"checks", "versions", "html_tables", "rgb"},
     {"errors", "printable"},
 ]
 """Top to bottom: a module imports from its own layer or from one below."""
@@ -146,6 +146,8 @@ def test_public_names():
         "MaskView",
         "MethodInfo",
         "Observation",
+        "Picture",
+        "Preprocessing",
         "ProbabilityCorrector",
         "RunFolder",
         "ScoreCAM",

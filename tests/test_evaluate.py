@@ -12,7 +12,15 @@ from torch.utils.data import TensorDataset
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from maskcorrect_plugin import LoadedModel, ProbabilityCorrector, RunFolder, create_control, evaluate, load_dataset
+from maskcorrect_plugin import (
+    LoadedModel,
+    Preprocessing,
+    ProbabilityCorrector,
+    RunFolder,
+    create_control,
+    evaluate,
+    load_dataset,
+)
 from maskcorrect_plugin.datasets import as_image_dataset
 from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError, RunError
 from maskcorrect_plugin.evaluation.job import Evaluation
@@ -25,7 +33,7 @@ NAMES = ("jay", "robin", "wren", "owl", "kite", "crow")
 
 
 def loaded(net, transform=TRANSFORM):
-    return LoadedModel(net, transform, NAMES, None, None, "mine", None)
+    return LoadedModel(net, Preprocessing(transform), NAMES, "mine", None)
 
 
 def parts_of(size, **options):

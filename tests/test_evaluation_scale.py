@@ -23,7 +23,7 @@ from lively import correctors_of, lively_net
 from maskcorrect_plugin.datasets import as_image_dataset
 from maskcorrect_plugin.evaluation.job import Evaluation
 from maskcorrect_plugin.evaluation.runner import RecordOptions
-from maskcorrect_plugin.models import LoadedModel
+from maskcorrect_plugin.models import LoadedModel, Preprocessing
 
 torch.set_num_threads(1)
 
@@ -39,7 +39,7 @@ class Many(torch.utils.data.Dataset):
 
 
 net = lively_net()
-loaded = LoadedModel(net, None, tuple("abcdef"), None, None, "lively", None)
+loaded = LoadedModel(net, Preprocessing(None), tuple("abcdef"), "lively", None)
 options = RecordOptions(keep_maps=True, thumbnails=200)
 evaluation = Evaluation(correctors_of(net), as_image_dataset(Many()), loaded, options)
 evaluation.probe()

@@ -194,7 +194,9 @@ def test_sixteen_bits_are_rotated_too(tmp_path):
 
 
 def test_damaged_exif_data_does_not_cost_the_image(tmp_path, monkeypatch, caplog):
-    file = saved(tmp_path, colour(), "a.png")
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    file = saved(tmp_path, colour(), "a.png", exif=exif)
 
     def damaged(image):
         raise SyntaxError("not a TIFF file")
@@ -286,7 +288,8 @@ def test_one_bad_file_never_stops_the_others(tmp_path):
     good = [saved(tmp_path, colour(), f"good{i}.png") for i in range(3)]
     (tmp_path / "bad.png").write_bytes(b"nothing")
     files = [good[0], tmp_path / "bad.png", good[1], tmp_path / "gone.png", good[2]]
-    inputs, kept, failures = load_batch(files, TO_TENSOR)
+    inputs, kept, failures, pictures = load_batch(files, TO_TENSOR)
+    assert pictures is None
     assert kept == [0, 2, 4]
     assert inputs.shape == (3, 3, 8, 8)
     assert torch.equal(inputs[0], TO_TENSOR(colour()))
@@ -333,7 +336,7 @@ def test_a_transform_must_give_finite_floats(tmp_path, transform, reason):
 
 
 def test_an_empty_batch_is_empty():
-    assert load_batch([], TO_TENSOR)[1:] == ([], [])
+    assert load_batch([], TO_TENSOR)[1:] == ([], [], None)
 
 
 def linked(folder, name, target):

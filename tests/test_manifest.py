@@ -12,7 +12,7 @@ from lively import correctors_of, lively_data, lively_net
 from pictures import write_pictures
 from torch import nn
 
-from maskcorrect_plugin import LoadedModel, RunFolder, load_dataset, load_model
+from maskcorrect_plugin import LoadedModel, Preprocessing, RunFolder, load_dataset, load_model
 from maskcorrect_plugin.datasets import as_image_dataset
 from maskcorrect_plugin.errors import ArgumentError, RunError
 from maskcorrect_plugin.evaluation.atomic import TEMPORARY
@@ -24,9 +24,9 @@ from maskcorrect_plugin.evaluation.manifest import (
     check_output,
     model_fingerprint,
     plain_settings,
-    stable_text,
 )
 from maskcorrect_plugin.evaluation.run_folder import folder_name
+from maskcorrect_plugin.printable import stable_text
 
 IDENTITY = {
     "model": {"spec": "demo", "fingerprint": "a" * 64},
@@ -188,7 +188,11 @@ def test_the_description_is_the_same_in_every_process_and_depends_on_every_part(
     other = loaded_demo()
     with torch.no_grad():
         next(other.model.parameters()).view(-1)[0] += 1e-3
-    different = [described("demo:7"), described(loaded=other), described(loaded=loaded_demo(transform=print))]
+    different = [
+        described("demo:7"),
+        described(loaded=other),
+        described(loaded=loaded_demo(preprocessing=Preprocessing(print))),
+    ]
     texts = {json.dumps(manifest.identity) for manifest in (first, *different)}
     assert len(texts) == 4
 
@@ -196,7 +200,7 @@ def test_the_description_is_the_same_in_every_process_and_depends_on_every_part(
 def test_settings_name_what_a_method_depends_on():
     net = lively_net()
     data = lively_data(net)
-    loaded = LoadedModel(net, print, tuple("abcdef"), None, None, "mine", None)
+    loaded = LoadedModel(net, Preprocessing(print), tuple("abcdef"), "mine", None)
     methods = [
         describe_run(correctors_of(net, ("CAM",), **options), as_image_dataset(data), loaded, {}, {}).identity[
             "methods"

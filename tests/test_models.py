@@ -525,7 +525,7 @@ def test_the_demo_networks_weights_are_in_the_package(network, no_network):
 
 
 def accuracy(loaded, files, labels):
-    inputs, kept, failures = load_batch(files, loaded.transform)
+    inputs, kept, failures, _ = load_batch(files, loaded.transform)
     assert failures == []
     assert kept == list(range(len(files)))
     with torch.inference_mode():

@@ -8,7 +8,7 @@ from PIL import Image
 from torchvision import models, transforms
 from torchvision.transforms import v2
 
-from maskcorrect_plugin.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, with_normalization
+from maskcorrect_plugin.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, ResizeCrop
 
 
 def photo(size=(300, 260)):
@@ -20,38 +20,38 @@ def photo(size=(300, 260)):
 @pytest.mark.parametrize("name", ["vgg16", "inception_v3", "efficientnet_b0", "mobilenet_v2"])
 def test_it_equals_the_preset_of_torchvision(name):
     preset = models.get_model_weights(name).DEFAULT.transforms()
-    ours = Preprocessing(
+    ours = ResizeCrop(
         preset.crop_size[0], preset.resize_size[0], tuple(preset.mean), tuple(preset.std), preset.interpolation.value
     )
     assert torch.allclose(ours.prepare().transform(photo()), preset(photo()), rtol=0, atol=1e-6)
 
 
 def test_size_sets_crop_and_resize_in_proportion():
-    assert (Preprocessing().size, Preprocessing().resize) == (224, 256)
+    assert (ResizeCrop().size, ResizeCrop().resize) == (224, 256)
     for size, resize in ((224, 256), (299, 342), (96, 110), (65, 74)):
-        changed = Preprocessing(interpolation="bicubic").changed(size)
+        changed = ResizeCrop(interpolation="bicubic").changed(size)
         assert (changed.size, changed.resize, changed.interpolation) == (size, resize, "bicubic")
         assert changed.prepare().transform(photo()).shape == (3, size, size)
 
 
 def test_small_sizes_resize_the_whole_image_without_a_crop():
-    prepared = Preprocessing().changed(32, (0, 0, 0), (1, 1, 1)).prepare()
+    prepared = ResizeCrop().changed(32, (0, 0, 0), (1, 1, 1)).prepare()
     expected = v2.functional.pil_to_tensor(v2.functional.resize(photo(), [32, 32], antialias=True)) / 255
     assert torch.allclose(prepared.transform(photo()), expected)
-    assert Preprocessing().changed(64).resize is None
-    assert Preprocessing().changed(65).resize is not None
+    assert ResizeCrop().changed(64).resize is None
+    assert ResizeCrop().changed(65).resize is not None
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGBA", "CMYK", "I;16"])
 def test_every_mode_of_image_is_accepted(mode):
-    tensor = Preprocessing().prepare().transform(Image.new(mode, (50, 40)))
+    tensor = ResizeCrop().prepare().transform(Image.new(mode, (50, 40)))
     assert tensor.shape == (3, 224, 224)
     assert tensor.dtype == torch.float32
     assert type(tensor) is torch.Tensor
 
 
 def test_transforms_can_be_sent_to_worker_processes():
-    transform = Preprocessing().prepare().transform
+    transform = ResizeCrop().prepare().transform
     assert torch.equal(pickle.loads(pickle.dumps(transform))(photo()), transform(photo()))
 
 
@@ -73,7 +73,7 @@ def test_transforms_can_be_sent_to_worker_processes():
 )
 def test_what_is_not_allowed_is_named(arguments, message):
     with pytest.raises((ValueError, TypeError), match=message):
-        Preprocessing().changed(**arguments)
+        ResizeCrop().changed(**arguments)
 
 
 def normalize(mean, std):
@@ -85,7 +85,7 @@ def normalize(mean, std):
     [(IMAGENET_MEAN, IMAGENET_STD), ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)), ((0.5, 0.4, 0.3), (0.2, 1 / 255, 0.25))],
 )
 def test_a_normalisation_is_read_off_what_a_transform_does(mean, std):
-    prepared = with_normalization(normalize(mean, std))
+    prepared = Preprocessing.of(normalize(mean, std))
     assert prepared.mean == pytest.approx(mean, abs=1e-6)
     assert prepared.std == pytest.approx(std, rel=1e-5)
 
@@ -102,4 +102,5 @@ def test_a_normalisation_is_read_off_what_a_transform_does(mean, std):
     ids=["gamma", "negative", "constant", "padded", "vignette"],
 )
 def test_other_transforms_have_no_normalisation_to_tell(step):
-    assert with_normalization(step) == (step, None, None)
+    prepared = Preprocessing.of(step)
+    assert (prepared.transform, prepared.mean, prepared.std) == (step, None, None)

@@ -5,13 +5,16 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from PIL import Image
 from torch import Tensor
 
+from maskcorrect_plugin.pictures import Picture
+
 Transform = Callable[[Image.Image], Tensor]
 """From an RGB image to what the model takes, (C,H,W)."""
+Loaded = TypeVar("Loaded", Tensor, Picture)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +71,12 @@ class ImageDataset(ABC):
             ImageError: it cannot be read; the message names the file and the reason.
         """
 
-    def load(self, index: int, transform: Transform) -> Tensor:
-        """One image as the model takes it, (C,H,W).
+    def load(self, index: int, transform: Callable[[Image.Image], Loaded]) -> Loaded | Tensor:
+        """One image as the model takes it, (C,H,W), or as a picture.
+
+        Args:
+            index: Position.
+            transform: From an RGB image to a tensor, or to a `Picture`: the `picture` of a `Preprocessing`.
 
         Raises:
             ImageError: it cannot be read.

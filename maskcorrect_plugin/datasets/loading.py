@@ -5,17 +5,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from maskcorrect_plugin.checks import check_int
-from maskcorrect_plugin.errors import ArgumentError, LoadingError
+from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError, LoadingError
 from maskcorrect_plugin.images import Stack, stack_images, try_image
+from maskcorrect_plugin.pictures import Picture
 
 from .base import ImageDataset, Transform
+from .packing import PackedStack, pack
 
 
 @dataclass(frozen=True)
@@ -27,27 +30,53 @@ class LoadedGroup:
         inputs: Tensor (n,C,H,W) of those that could be read, on the CPU; (0,3,0,0) when there is none.
         kept: For each row of `inputs`, its position in `indices`.
         failures: Position in `indices` -> reason, of each of the others, in order.
+        pictures: The picture of each row of `inputs`; None where tensors were asked for.
     """
 
     indices: tuple[int, ...]
     inputs: Tensor
     kept: list[int]
     failures: dict[int, str]
+    pictures: list[Picture] | None = None
 
 
-class _Items(Dataset[Tensor | str]):
+class MakesPictures(Protocol):
+    """What gives a network's input, or a picture with it: see `Preprocessing`."""
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        """The input (C,H,W) of an RGB image."""
+
+    def picture(self, image: Image.Image) -> Picture:
+        """The input with the original behind it."""
+
+
+class _Items(Dataset[Tensor | Picture | str]):
     """Images for a DataLoader, with a reason in the place of one that cannot be used."""
 
-    def __init__(self, dataset: ImageDataset, transform: Transform) -> None:
+    def __init__(self, dataset: ImageDataset, transform: Transform | MakesPictures, pictures: bool) -> None:
+        if pictures and not hasattr(transform, "picture"):
+            raise ArgumentTypeError(
+                f"transform must be a Preprocessing where pictures are asked for, got {type(transform).__name__}"
+            )
         self.dataset = dataset
-        self.transform = transform
+        self.load: Any = getattr(transform, "picture", None) if pictures else transform
+        self.pictures = pictures
 
-    def __getitem__(self, index: int) -> Tensor | str:
-        return try_image(partial(self.dataset.load, index, self.transform))
+    def __getitem__(self, index: int) -> Tensor | Picture | str:
+        image: Tensor | Picture | str = try_image(partial(self.dataset.load, index, self.load), self.pictures)
+        return image
+
+    def collate(self, images: Sequence[Tensor | Picture | str]) -> Stack | PackedStack:
+        stack = stack_images(images, self.pictures)
+        return pack(stack) if self.pictures else stack
 
 
 def iterate_groups(
-    dataset: ImageDataset, transform: Transform, groups: Sequence[Sequence[int]], num_workers: int = 0
+    dataset: ImageDataset,
+    transform: Transform | MakesPictures,
+    groups: Sequence[Sequence[int]],
+    num_workers: int = 0,
+    pictures: bool = False,
 ) -> Iterator[LoadedGroup]:
     """Loads groups of images, in order.
 
@@ -56,16 +85,18 @@ def iterate_groups(
 
     Args:
         dataset: Where the images come from.
-        transform: From an RGB image to a floating-point tensor (C,H,W). Where shapes or types differ within a group,
-            those unlike the most frequent are failures.
+        transform: From an RGB image to a floating-point tensor (C,H,W), or a `Preprocessing`. Where shapes or types
+            differ within a group, those unlike the most frequent are failures.
         groups: Positions in the data set, one sequence per group; a group may be empty.
         num_workers: Processes that load; 0 loads in this one.
+        pictures: Whether the originals are loaded with the tensors. An item that is a tensor is then a failure.
 
     Yields:
         One `LoadedGroup` per group.
 
     Raises:
         ValueError: a position outside the data set, or what workers need cannot be sent to them.
+        TypeError: pictures are asked for, and `transform` cannot make them.
         LoadingError: (a RuntimeError) a worker was killed, most often for memory.
     """
     wanted = [tuple(group) for group in groups]
@@ -73,22 +104,22 @@ def iterate_groups(
     for group in wanted:
         for index in group:
             check_int("groups", index, 0, len(dataset) - 1)
-    return _iterate(_Items(dataset, transform), wanted, num_workers)
+    return _iterate(_Items(dataset, transform, pictures), wanted, num_workers)
 
 
 def _iterate(items: _Items, groups: list[tuple[int, ...]], num_workers: int) -> Iterator[LoadedGroup]:
     loader: DataLoader[Any] = DataLoader(
         items,
         batch_sampler=[list(group) for group in groups],
-        collate_fn=stack_images,
+        collate_fn=items.collate,
         num_workers=num_workers,
         # Without one of its own, a DataLoader draws the seed of its workers from the global generator.
         generator=torch.Generator().manual_seed(0),
     )
     with worker_deaths():
-        stacks: Iterator[Stack] = _started(loader)
+        stacks: Iterator[Stack | PackedStack] = _started(loader)
         for group, stack in zip(groups, stacks, strict=True):
-            yield LoadedGroup(group, stack.inputs, stack.kept, stack.failures)
+            yield LoadedGroup(group, *(stack if isinstance(stack, Stack) else stack.unpack()))
 
 
 def _started(loader: "DataLoader[Any]") -> Iterator[Any]:

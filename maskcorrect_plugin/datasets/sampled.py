@@ -1,6 +1,7 @@
 """Some images of a data set, drawn at random."""
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 from PIL import Image
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from maskcorrect_plugin.checks import check_int
 
-from .base import ImageDataset, ImageRecord, Transform
+from .base import ImageDataset, ImageRecord, Loaded
 
 
 class SampledDataset(ImageDataset):
@@ -40,8 +41,8 @@ class SampledDataset(ImageDataset):
         """One image as RGB."""
         return self.dataset.image(self.indices[index])
 
-    def load(self, index: int, transform: Transform) -> Tensor:
-        """One image as the model takes it, (C,H,W)."""
+    def load(self, index: int, transform: Callable[[Image.Image], Loaded]) -> Loaded | Tensor:
+        """One image as the model takes it, (C,H,W), or as a picture."""
         return self.dataset.load(self.indices[index], transform)
 
     def byte_size(self, index: int) -> int | None:

@@ -1,6 +1,6 @@
 """A data set that is already there in Python: any map-style one of torch, or a list of pairs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from PIL import Image
@@ -11,7 +11,7 @@ from maskcorrect_plugin.checks import check_int
 from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError, ImageError, reason
 from maskcorrect_plugin.images import to_rgb
 
-from .base import ImageDataset, ImageRecord, Transform
+from .base import ImageDataset, ImageRecord, Loaded
 
 
 class WrappedDataset(ImageDataset):
@@ -74,8 +74,8 @@ class WrappedDataset(ImageDataset):
             raise ImageError(reason(error), f"item {index}") from error
         raise ImageError(f"a {type(image).__name__}, not a PIL image", f"item {index}")
 
-    def load(self, index: int, transform: Transform) -> Tensor:
-        """A tensor as it stands, an image transformed."""
+    def load(self, index: int, transform: Callable[[Image.Image], Loaded]) -> Loaded | Tensor:
+        """A tensor as it stands, an image transformed. A tensor has no picture behind it, whatever the transform."""
         image = self._item(index)
         return image if isinstance(image, Tensor) else transform(self.image(index))
 

@@ -12,7 +12,7 @@ from maskcorrect_plugin.registry import NATIVE, get_backend, split_name
 from maskcorrect_plugin.versions import versions
 
 from .correctable import Correctable
-from .manifest import Manifest, model_fingerprint, plain_settings, stable_text
+from .manifest import Manifest, model_fingerprint, plain_settings
 
 LIBRARIES = {"torch", "torchvision", "captum"}
 """Those whose versions count whatever the model and the method."""
@@ -45,7 +45,7 @@ def describe_run(
             "spec": loaded.spec,
             "weights": None if loaded.weights is None else Path(loaded.weights).name,
             "fingerprint": model_fingerprint(loaded.model),
-            "transform": stable_text(loaded.transform),
+            "transform": loaded.preprocessing.describe()["transform"],
             "num_classes": loaded.num_classes,
         },
         "data": data,

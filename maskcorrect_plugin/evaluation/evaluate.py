@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from maskcorrect_plugin.datasets import ImageDataset, as_image_dataset
 from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError
 from maskcorrect_plugin.inference import PassEngine, evaluation_mode
-from maskcorrect_plugin.models import LoadedModel
+from maskcorrect_plugin.models import LoadedModel, Preprocessing
 from maskcorrect_plugin.models.class_names import default_class_names
+from maskcorrect_plugin.models.geometry import Unknown
 
 from .correctable import Correctable
 from .examples import TRIED, example_input
@@ -23,6 +24,11 @@ from .worker import Worker
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_NO_PICTURES = (
+    "pictures are needed to cut them anew, and the data set gives tensors: loaded must be a LoadedModel with a "
+    "preprocessing, and dataset must give images"
+)
 
 
 def evaluate(
@@ -96,7 +102,8 @@ def _bare_model(model: nn.Module, dataset: ImageDataset) -> LoadedModel:
     engine = PassEngine(model)
     with evaluation_mode(model):
         count = engine.scores(engine.place(like)).shape[1]
-    return LoadedModel(model, _no_transform, default_class_names(count), None, None, type(model).__name__, None)
+    preprocessing = Preprocessing(_no_transform, geometry=Unknown(_NO_PICTURES))
+    return LoadedModel(model, preprocessing, default_class_names(count), type(model).__name__, None)
 
 
 def _no_transform(image: Image.Image) -> Tensor:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from maskcorrect_plugin.errors import ArgumentError, RunError
+from maskcorrect_plugin.printable import stable_text
 
 from .atomic import check_writable, write_atomically
 
@@ -156,16 +156,6 @@ def model_fingerprint(model: nn.Module) -> str:
         digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
         digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def stable_text(value: Any) -> str:
-    """What an object says of itself, without addresses in memory, which are others in every process.
-
-    Example:
-        >>> stable_text(len), stable_text(object())
-        ('<built-in function len>', '<object object>')
-    """
-    return re.sub(r" at 0x[0-9a-f]+", "", " ".join(repr(value).split()))
 
 
 def plain_settings(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """Image files: whatever can be read becomes RGB, whatever cannot is reported by name and reason."""
 
+from maskcorrect_plugin.rgb import to_rgb
+
 from .batches import Batch, Stack, load_batch, stack_images, try_image
 from .finding import SUFFIXES, find_images, images_below
-from .reading import FORMATS, decode_image, read_image, to_rgb
+from .reading import FORMATS, decode_image, read_image
 
 __all__ = [
     "FORMATS",

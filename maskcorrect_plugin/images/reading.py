@@ -1,9 +1,7 @@
 """Reading one image: whatever can be read becomes RGB, whatever cannot is reported by name and reason."""
 
 import io
-import logging
 import os
-import struct
 import threading
 import warnings
 from collections.abc import Iterator
@@ -12,18 +10,14 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from maskcorrect_plugin.errors import ImageError
-
-logger = logging.getLogger("maskcorrect_plugin")
+from maskcorrect_plugin.rgb import to_rgb, upright
 
 FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 """What is tried. Pillow reads more, some of it by starting other programs (EPS), some without any signature (TGA)."""
 
-DAMAGED_EXIF = (SyntaxError, struct.error, LookupError, TypeError, ValueError, ArithmeticError, AttributeError, OSError)
-"""What Pillow raises on damaged EXIF data."""
 _OPENING = threading.Lock()
 
 
@@ -62,29 +56,6 @@ def decode_image(data: bytes, name: str) -> Image.Image:
         return _decode(io.BytesIO(data), name)
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Any Pillow image as RGB with 8 bits a channel.
-
-    Transparency is composited over white. 16-bit images keep their full range (65535 becomes 255). Modes ``I`` and
-    ``F`` do not say what their white is: the smallest usual one that no value exceeds is taken (``F``: 1, 255, 65535;
-    ``I``: 255, 65535); with negative or larger values the image is stretched from its minimum to its maximum.
-
-    Raises:
-        ImageError: a floating-point image with NaN or infinite values.
-        ValueError: a colour space that Pillow does not convert (LAB).
-    """
-    if image.mode.startswith("I;16"):
-        image = _scale(image, (65535.0,))
-    elif image.mode in ("I", "F"):
-        image = _scale(image, (255.0, 65535.0) if image.mode == "I" else (1.0, 255.0, 65535.0))
-    elif image.mode == "La":
-        image = image.convert("LA")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
-
-
 @contextmanager
 def _named(name: str) -> Iterator[None]:
     """Every error becomes an `ImageError` that names the image."""
@@ -105,7 +76,7 @@ def _decode(file: Path | BinaryIO, name: str, max_pixels: int | None = None) -> 
                 f"{image.width} x {image.height} pixels, {pixels:,} in all; at most {max_pixels:,} are read here"
             )
         image.load()
-        return to_rgb(_upright(image, name))
+        return to_rgb(upright(image, name))
 
 
 def _check_file(file: Path) -> None:
@@ -131,22 +102,3 @@ def _open(file: Path | BinaryIO) -> Image.Image:
     with _OPENING, warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         return Image.open(file, formats=_formats())
-
-
-def _upright(image: Image.Image, name: str) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except DAMAGED_EXIF as error:
-        logger.warning("%s: damaged EXIF data (%s), taken as upright", name, error)
-        return image
-
-
-def _scale(image: Image.Image, whites: tuple[float, ...]) -> Image.Image:
-    values = np.asarray(image).astype(np.float64)
-    if not np.isfinite(values).all():
-        raise ImageError("a floating-point image with NaN or infinite values")
-    low, high = float(values.min()), float(values.max())
-    white = next((white for white in whites if low >= 0 and high <= white), None)
-    if white is None:
-        values, white = values - low, (high - low) or 1.0
-    return Image.fromarray(np.rint(values * (255.0 / white)).astype(np.uint8))

@@ -18,7 +18,7 @@ from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError, missing_
 from maskcorrect_plugin.inference import class_scores, evaluation_mode
 
 from .class_names import default_class_names, read_class_names
-from .preprocessing import Channels, Transform
+from .preprocessing import Channels, Preprocessing, Transform
 from .sources import DEMO, FACTORY, FORMS, SOURCES
 from .sources.base import ModelSource
 
@@ -35,23 +35,33 @@ class LoadedModel:
     Attributes:
         model: In eval mode, on the device asked for, float32 unless a factory made it otherwise. Its forward takes
             (N,3,H,W) and gives class scores (N,M) or an output object with ``.logits``.
-        transform: From a Pillow image to a normalised tensor (3,H,W) on the CPU.
+        preprocessing: What makes its inputs of pictures.
         class_names: One for each output, in order; ``"class 0"``, ... where none are known.
-        mean: Mean of the normalisation in `transform`, per channel, in units of images in [0,1]; None where it cannot
-            be told.
-        std: Standard deviation, likewise.
         spec: What was asked for.
         weights: ``"DEFAULT"`` or another name of the library's own weights, the path of a file, or None for random
             ones.
     """
 
     model: nn.Module = field(repr=False)
-    transform: Transform
+    preprocessing: Preprocessing
     class_names: tuple[str, ...] = field(repr=False)
-    mean: Channels | None
-    std: Channels | None
     spec: str
     weights: str | None
+
+    @property
+    def transform(self) -> Transform:
+        """From a Pillow image to a normalised tensor (3,H,W) on the CPU."""
+        return self.preprocessing.transform
+
+    @property
+    def mean(self) -> Channels | None:
+        """Mean of the normalisation, per channel, in units of images in [0,1]; None where it cannot be told."""
+        return self.preprocessing.mean
+
+    @property
+    def std(self) -> Channels | None:
+        """Standard deviation of the normalisation, likewise."""
+        return self.preprocessing.std
 
     @property
     def num_classes(self) -> int:
@@ -101,11 +111,11 @@ def load_model(
     source = _find_source(spec)
     chosen = _choose_weights(weights, source)
     model = source.load(chosen, num_classes)
-    prepared = source.prepare(model, size, mean, std)
+    preprocessing = source.prepare(model, size, mean, std)
     model = model.to(target)
     count = source.num_classes(model)
     if count is None:
-        count = _count_classes(model, prepared.transform, target, spec)
+        count = _count_classes(model, preprocessing.transform, target, spec)
     if count == 0:
         raise ArgumentError(
             f"{spec!r} has no class head of its own; pass num_classes, with the weights file that has one"
@@ -120,7 +130,7 @@ def load_model(
             f"class_names must hold one name per class, got {len(names)} names for {count} classes of {spec!r}"
         )
     recorded = None if chosen is None else str(chosen)
-    return LoadedModel(model, prepared.transform, names, prepared.mean, prepared.std, spec, recorded)
+    return LoadedModel(model, preprocessing, names, spec, recorded)
 
 
 def _find_source(spec: str) -> ModelSource:

@@ -1,21 +1,24 @@
 """From a Pillow image to what a network takes: resize, crop, scale, normalise. torchvision is imported at first use."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
+import torch
 from PIL import Image
 from torch import Tensor
 
-from maskcorrect_plugin.checks import check_int
+from maskcorrect_plugin.checks import check_choice, check_int
 from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError
-from maskcorrect_plugin.images import to_rgb
+from maskcorrect_plugin.pictures import INTERPOLATIONS, Box, Picture
+from maskcorrect_plugin.printable import stable_text
+from maskcorrect_plugin.rgb import to_rgb
 
-Transform = Callable[[Image.Image], Tensor]
-"""From a Pillow image to a normalised floating-point tensor (3,H,W)."""
-Channels = tuple[float, ...]
-"""One number for each colour channel, in units of images in [0,1]."""
+from .geometry import CenterCrop, Chain, Geometry, Resize, known_geometry
+from .probing import Channels as Channels
+from .probing import Probed, find_normalization
+from .probing import Transform as Transform
 
 IMAGENET_MEAN: Channels = (0.485, 0.456, 0.406)
 IMAGENET_STD: Channels = (0.229, 0.224, 0.225)
@@ -23,16 +26,143 @@ SMALL = 64
 """Up to this size (CIFAR, Tiny ImageNet) nothing is cropped: the object fills the image."""
 
 
-class Prepared(NamedTuple):
-    """A transform and the normalisation in it; mean and std are None where it is not one that can be told."""
-
-    transform: Transform
-    mean: Channels | None
-    std: Channels | None
+TRIED = ((400, 300), (300, 400))
+"""Sizes of pictures, as (width, height), that a transform must be able to place its input in."""
 
 
 @dataclass(frozen=True)
 class Preprocessing:
+    """What makes a network's input of a picture: a transform, and what has to be known of it to cut pictures anew.
+
+    `Preprocessing.of` finds out what is not given.
+
+    Attributes:
+        transform: From a Pillow image to a normalised floating-point tensor (C,H,W) on the CPU.
+        mean: Mean of the normalisation in it, per channel, in units of images in [0,1]; None where it cannot be told.
+        std: Standard deviation, likewise.
+        interpolation: What pictures are resampled by: a name of ``torchvision.transforms.InterpolationMode``.
+        geometry: Where in a picture the input lies; None where that is not known.
+
+    Example:
+        >>> Preprocessing.of(ResizeCrop().prepare().transform).locate((512, 256))
+        Box(left=144.0, top=16.0, right=368.0, bottom=240.0)
+    """
+
+    transform: Transform
+    mean: Channels | None = None
+    std: Channels | None = None
+    interpolation: str = "bilinear"
+    geometry: Geometry | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("interpolation", self.interpolation, INTERPOLATIONS)
+
+    @classmethod
+    def of(
+        cls,
+        transform: Transform,
+        mean: Channels | None = None,
+        std: Channels | None = None,
+        interpolation: str | None = None,
+        geometry: Geometry | None = None,
+    ) -> "Preprocessing":
+        """A transform, with what it turns out to do wherever that is not given.
+
+        Mean and std are read off plain pictures that it is run on; they are None where there are none to tell. Resizes
+        and centred crops of torchvision and timm are known; the geometry of any other transform is found by running
+        it on pictures of coordinates, once for each size, when it is first asked for.
+
+        Args:
+            transform: From a Pillow image to a floating-point tensor (3,H,W).
+            mean: Per channel, in units of images in [0,1].
+            std: Likewise.
+            interpolation: ``"bilinear"`` where it is neither given nor known.
+            geometry: Where the input lies.
+        """
+        if mean is None or std is None:
+            found = find_normalization(transform)
+            mean, std = mean or found[0], std or found[1]
+        known = known_geometry(transform)
+        own = "bilinear" if known is None or known.interpolation is None else known.interpolation
+        place = geometry or (Probed(transform) if known is None else known.geometry)
+        return cls(transform, mean, std, interpolation or own, place)
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        """The network's input (C,H,W), as the transform gives it."""
+        return self.transform(image)
+
+    def locate(self, size: tuple[int, int]) -> Box:
+        """Where the input lies in a picture.
+
+        Args:
+            size: (width, height) of the picture, as Pillow gives it.
+
+        Returns:
+            The box in pixels of the picture; it reaches beyond it where the transform pads.
+
+        Raises:
+            ArgumentError: it cannot be told; the message says why.
+        """
+        if self.geometry is None:
+            raise ArgumentError(
+                "geometry of the preprocessing must be given to cut pictures, got None; Preprocessing.of(transform) "
+                "finds it"
+            )
+        return self.geometry.locate(size)
+
+    def picture(self, image: Image.Image) -> Picture:
+        """The network's input with the original behind it, of a Pillow image of any mode: see `Picture.of`."""
+        return Picture.of(image, self)
+
+    def normalize(self, pixels: Tensor) -> Tensor:
+        """Pixels normalised as the transform does it.
+
+        Args:
+            pixels: Tensor (b,3,H,W) uint8.
+
+        Returns:
+            Tensor of that shape, float32, on the same device.
+
+        Raises:
+            ArgumentError: mean and std are not known.
+        """
+        mean, std = self._normalization()
+        scaled = pixels.to(torch.float32).div_(255)
+        shape = (-1, 1, 1)
+        return scaled.sub_(scaled.new_tensor(mean).view(shape)).div_(scaled.new_tensor(std).view(shape))
+
+    def check_pictures(self) -> None:
+        """Finds out, before any picture is read, whether pictures can be cut anew for the network.
+
+        Raises:
+            ArgumentError: where the input lies or how it is normalised cannot be told; the message says why.
+        """
+        for size in TRIED:
+            self.locate(size)
+        self._normalization()
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values that say what is done, the same in every process, for the record of a run."""
+        return {
+            "transform": stable_text(self.transform),
+            "mean": self.mean,
+            "std": self.std,
+            "interpolation": self.interpolation,
+            "geometry": None if self.geometry is None else stable_text(self.geometry),
+        }
+
+    def _normalization(self) -> tuple[Channels, Channels]:
+        if self.mean is None or self.std is None or len(self.mean) != 3 or len(self.std) != 3:
+            raise ArgumentError(
+                f"mean and std of the preprocessing must be known to cut pictures, three numbers each, got mean="
+                f"{self.mean} and std={self.std}: what the transform makes of a black, a grey and a white picture lies "
+                "on no straight line for each channel, or it pads. Give them where they are known"
+            )
+        return self.mean, self.std
+
+
+@dataclass(frozen=True)
+class ResizeCrop:
     """RGB, resize, centre crop, scale to [0,1], normalise.
 
     Attributes:
@@ -51,7 +181,7 @@ class Preprocessing:
 
     def changed(
         self, size: int | None = None, mean: Sequence[float] | None = None, std: Sequence[float] | None = None
-    ) -> "Preprocessing":
+    ) -> "ResizeCrop":
         """The same with what is given put in its place.
 
         Args:
@@ -70,18 +200,20 @@ class Preprocessing:
             changes["std"] = check_channels("std", std)
         return replace(self, **changes)
 
-    def prepare(self) -> Prepared:
-        """As a transform from a Pillow image of any mode to a float32 tensor (3,size,size)."""
-        import torch
+    def prepare(self) -> Preprocessing:
+        """As a transform from a Pillow image of any mode to a float32 tensor (3,size,size), of which all is known."""
         from torchvision.transforms import v2
 
         mode = v2.InterpolationMode(self.interpolation)
         if self.resize is None:
             shape = [v2.Resize((self.size, self.size), interpolation=mode, antialias=True)]
+            place = Chain((Resize((self.size, self.size)),))
         else:
             shape = [v2.Resize(self.resize, interpolation=mode, antialias=True), v2.CenterCrop(self.size)]
+            place = Chain((Resize((self.resize,)), CenterCrop(self.size, self.size)))
         scale = [v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(list(self.mean), list(self.std))]
-        return Prepared(v2.Compose([v2.Lambda(to_rgb), *shape, *scale]), self.mean, self.std)
+        transform = v2.Compose([v2.Lambda(to_rgb), *shape, *scale])
+        return Preprocessing(transform, self.mean, self.std, self.interpolation, place)
 
 
 def check_channels(name: str, values: Sequence[float]) -> Channels:
@@ -98,24 +230,3 @@ def check_channels(name: str, values: Sequence[float]) -> Channels:
             f"got {values!r}"
         )
     return numbers
-
-
-def with_normalization(transform: Transform) -> Prepared:
-    """A transform of unknown making, and the mean and std that it turns out to apply.
-
-    They are read off what it makes of a black, a grey and a white image: ``(0 - mean) / std`` and ``(1 - mean) /
-    std``. They are None where the three do not lie on one line for each channel, or where the transform pads.
-    """
-    black, grey, white = (
-        transform(Image.new("RGB", (256, 256), (value,) * 3)).flatten(1).double() for value in (0, 51, 255)
-    )
-    span = white - black
-    tolerance = 1e-4 * float(span.abs().max())
-    constant = all(float((plane - plane[:, :1]).abs().max()) <= tolerance for plane in (black, grey, white))
-    if not constant or float(span.min()) <= 0 or float((black + 0.2 * span - grey).abs().max()) > tolerance:
-        return Prepared(transform, None, None)
-    std = 1 / span[:, 0]
-    mean = -black[:, 0] * std
-    return Prepared(
-        transform, tuple(round(x, 6) for x in mean.tolist()), tuple(float(f"{x:.6g}") for x in std.tolist())
-    )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from maskcorrect_plugin.errors import MaskCorrectError, WeightsError, reason
-from maskcorrect_plugin.models.preprocessing import Prepared
+from maskcorrect_plugin.models.preprocessing import Preprocessing
 from maskcorrect_plugin.models.weights import infer_num_classes, load_into, match_prefixes, read_state_dict
 
 
@@ -62,7 +62,7 @@ class ModelSource(ABC):
     @abstractmethod
     def prepare(
         self, model: nn.Module, size: int | None, mean: Sequence[float] | None, std: Sequence[float] | None
-    ) -> Prepared:
+    ) -> Preprocessing:
         """The transform that the model was trained with, changed by what is given."""
 
     def class_names(self, model: nn.Module, num_classes: int) -> tuple[str, ...] | None:

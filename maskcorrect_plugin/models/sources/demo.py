@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from maskcorrect_plugin.models.preprocessing import Prepared, Preprocessing
+from maskcorrect_plugin.models.preprocessing import Preprocessing, ResizeCrop
 from maskcorrect_plugin.models.sources.base import ModelSource
 
 
@@ -42,9 +42,9 @@ class DemoSource(ModelSource):
 
     def prepare(
         self, model: nn.Module, size: int | None, mean: Sequence[float] | None, std: Sequence[float] | None
-    ) -> Prepared:
+    ) -> Preprocessing:
         """A plain resize to the size of the generated scenes, and their normalisation."""
-        own = Preprocessing(self._scenes.IMAGE_SIZE, None, self._scenes.MEAN, self._scenes.STD)
+        own = ResizeCrop(self._scenes.IMAGE_SIZE, None, self._scenes.MEAN, self._scenes.STD)
         return own.changed(size, mean, std).prepare()
 
     def class_names(self, model: nn.Module, num_classes: int) -> tuple[str, ...] | None:

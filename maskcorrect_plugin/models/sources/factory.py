@@ -13,7 +13,7 @@ from torch import nn
 from maskcorrect_plugin.checks import nearest
 from maskcorrect_plugin.errors import ArgumentError, reason
 from maskcorrect_plugin.models.class_names import read_class_names
-from maskcorrect_plugin.models.preprocessing import Prepared, Preprocessing, Transform, with_normalization
+from maskcorrect_plugin.models.preprocessing import Preprocessing, ResizeCrop, Transform
 from maskcorrect_plugin.models.sources import SOURCES
 from maskcorrect_plugin.models.sources.base import ModelSource
 
@@ -73,10 +73,10 @@ class FactorySource(ModelSource):
 
     def prepare(
         self, model: nn.Module, size: int | None, mean: Sequence[float] | None, std: Sequence[float] | None
-    ) -> Prepared:
+    ) -> Preprocessing:
         """The factory's transform, or ImageNet's for 224 pixels changed by what is given."""
         if self._transform is None:
-            return Preprocessing().changed(size, mean, std).prepare()
+            return ResizeCrop().changed(size, mean, std).prepare()
         given = [name for name, value in (("size", size), ("mean", mean), ("std", std)) if value is not None]
         if given:
             raise ArgumentError(
@@ -84,7 +84,7 @@ class FactorySource(ModelSource):
                 "the factory return the Module alone"
             )
         try:
-            return with_normalization(self._transform)
+            return Preprocessing.of(self._transform)
         except Exception as error:
             raise ArgumentError(
                 f"the transform of {self.name!r} must make a tensor (3,H,W) of an RGB Pillow image, but raised "

@@ -6,33 +6,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
 
 from maskcorrect_plugin.errors import ArgumentError, WeightsError, reason
-from maskcorrect_plugin.images import to_rgb
-from maskcorrect_plugin.models.preprocessing import Prepared, Preprocessing, check_channels, with_normalization
+from maskcorrect_plugin.models.preprocessing import Preprocessing, ResizeCrop, check_channels
+from maskcorrect_plugin.models.processors import prepare_processor
 from maskcorrect_plugin.models.sources.base import ModelSource
-
-
-class ProcessorTransform:
-    """An image processor of transformers as a transform of one Pillow image.
-
-    Args:
-        processor: What ``AutoImageProcessor.from_pretrained`` gave.
-    """
-
-    def __init__(self, processor: Any) -> None:
-        self.processor = processor
-
-    def __call__(self, image: Image.Image) -> Tensor:
-        """Pixel values (3,H,W), as the processor was configured."""
-        pixels: Tensor = self.processor(images=to_rgb(image), return_tensors="pt")["pixel_values"]
-        return pixels[0]
-
-    def __repr__(self) -> str:
-        return f"ProcessorTransform({self.processor!r})"
 
 
 class HuggingFaceSource(ModelSource):
@@ -89,16 +69,16 @@ class HuggingFaceSource(ModelSource):
 
     def prepare(
         self, model: nn.Module, size: int | None, mean: Sequence[float] | None, std: Sequence[float] | None
-    ) -> Prepared:
+    ) -> Preprocessing:
         """The image processor; with `size` our own transform, which keeps the processor's normalisation."""
         if size is None:
-            return with_normalization(ProcessorTransform(self._processor(mean, std)))
+            return prepare_processor(self._processor(mean, std))
         if mean is None or std is None:
-            known = with_normalization(ProcessorTransform(self._processor(mean, std)))
+            known = prepare_processor(self._processor(mean, std))
             if known.mean is None or known.std is None:
                 raise ArgumentError(f"size needs mean and std as well: those of {self.spec!r} cannot be told")
             mean, std = known.mean, known.std
-        return Preprocessing().changed(size, mean, std).prepare()
+        return ResizeCrop().changed(size, mean, std).prepare()
 
     def class_names(self, model: nn.Module, num_classes: int) -> tuple[str, ...] | None:
         """``config.id2label``, unless it only holds the placeholders ``LABEL_0``, ``LABEL_1``, ..."""

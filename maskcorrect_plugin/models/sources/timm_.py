@@ -11,7 +11,8 @@ from torchvision.transforms import v2
 from maskcorrect_plugin.checks import nearest
 from maskcorrect_plugin.errors import ArgumentError
 from maskcorrect_plugin.images import to_rgb
-from maskcorrect_plugin.models.preprocessing import Prepared, Preprocessing, check_channels
+from maskcorrect_plugin.models.geometry import interpolation_name
+from maskcorrect_plugin.models.preprocessing import Preprocessing, ResizeCrop, check_channels
 from maskcorrect_plugin.models.sources.base import ModelSource
 
 
@@ -51,16 +52,16 @@ class TimmSource(ModelSource):
 
     def prepare(
         self, model: nn.Module, size: int | None, mean: Sequence[float] | None, std: Sequence[float] | None
-    ) -> Prepared:
+    ) -> Preprocessing:
         """The transform that timm makes of it; with `size` ours, which keeps interpolation and normalisation."""
         config: dict[str, Any] = resolve_model_data_config(model)
         config["mean"] = check_channels("mean", config["mean"] if mean is None else mean)
         config["std"] = check_channels("std", config["std"] if std is None else std)
         if size is not None:
-            own = Preprocessing(mean=config["mean"], std=config["std"], interpolation=config["interpolation"])
+            own = ResizeCrop(mean=config["mean"], std=config["std"], interpolation=config["interpolation"])
             return own.changed(size).prepare()
         steps = v2.Compose([v2.Lambda(to_rgb), create_transform(**config, is_training=False)])
-        return Prepared(steps, config["mean"], config["std"])
+        return Preprocessing.of(steps, config["mean"], config["std"], interpolation_name(config["interpolation"]))
 
     def class_names(self, model: nn.Module, num_classes: int) -> tuple[str, ...] | None:
         """The names recorded with the weights, else those of the ImageNet subset that has that many classes."""

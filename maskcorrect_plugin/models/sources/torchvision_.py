@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from maskcorrect_plugin.checks import nearest
 from maskcorrect_plugin.errors import ArgumentError
-from maskcorrect_plugin.models.preprocessing import Prepared, Preprocessing
+from maskcorrect_plugin.models.preprocessing import Preprocessing, ResizeCrop
 from maskcorrect_plugin.models.sources.base import ModelSource
 
 
@@ -53,10 +53,10 @@ class TorchvisionSource(ModelSource):
 
     def prepare(
         self, model: nn.Module, size: int | None, mean: Sequence[float] | None, std: Sequence[float] | None
-    ) -> Prepared:
+    ) -> Preprocessing:
         """The preset's sizes, interpolation and normalisation, changed by what is given."""
         preset = self._preset.transforms()
-        own = Preprocessing(
+        own = ResizeCrop(
             preset.crop_size[0],
             preset.resize_size[0],
             tuple(preset.mean),
