@@ -14,33 +14,38 @@ if TYPE_CHECKING:
     from .attribution import MethodInfo as MethodInfo
     from .attribution import Observation as Observation
     from .comparison import compare as compare
-    from .correction import CorrectionResult as CorrectionResult
-    from .correction import ProbabilityCorrector as ProbabilityCorrector
+    from .corrector import ProbabilityCorrector as ProbabilityCorrector
+    from .corrector import correct_together as correct_together
     from .datasets import ImageDataset as ImageDataset
     from .datasets import load_dataset as load_dataset
-    from .evaluation.controls import create_control as create_control
-    from .evaluation.controls import list_controls as list_controls
     from .evaluation.evaluate import evaluate as evaluate
     from .evaluation.run_folder import RunFolder as RunFolder
     from .layers import find_target_layer as find_target_layer
     from .models import LoadedModel as LoadedModel
     from .models import Preprocessing as Preprocessing
     from .models import load_model as load_model
+    from .models.preprocessing import Preprocessing as Preprocessing
+    from .pictures import Picture as Picture
+    from .recipe import Recipe as Recipe
     from .pictures import Picture as Picture
     from .registry import create_attribution as create_attribution
     from .registry import list_attributions as list_attributions
     from .registry import list_backends as list_backends
     from .registry import register_backend as register_backend
+    from .results import CorrectionResult as CorrectionResult
     from .views import CropView as CropView
     from .views import MaskView as MaskView
     from .views import View as View
+    from .views import ZoomView as ZoomView
+    from .views import create_view as create_view
+    from .views import list_views as list_views
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "AttributionBackend": "maskcorrect_plugin.attribution",
     "AttributionMethod": "maskcorrect_plugin.attribution",
-    "CorrectionResult": "maskcorrect_plugin.correction",
+    "CorrectionResult": "maskcorrect_plugin.results",
     "CropView": "maskcorrect_plugin.views",
     "ImageDataset": "maskcorrect_plugin.datasets",
     "LoadedModel": "maskcorrect_plugin.models",
@@ -49,18 +54,23 @@ _HOMES = {
     "Observation": "maskcorrect_plugin.attribution",
     "Picture": "maskcorrect_plugin.pictures",
     "Preprocessing": "maskcorrect_plugin.models",
-    "ProbabilityCorrector": "maskcorrect_plugin.correction",
+    "Picture": "maskcorrect_plugin.pictures",
+    "Preprocessing": "maskcorrect_plugin.models.preprocessing",
+    "ProbabilityCorrector": "maskcorrect_plugin.corrector",
+    "Recipe": "maskcorrect_plugin.recipe",
     "RunFolder": "maskcorrect_plugin.evaluation.run_folder",
     "ScoreCAM": "maskcorrect_adapters.score_cam",
     "View": "maskcorrect_plugin.views",
+    "ZoomView": "maskcorrect_plugin.views",
+    "correct_together": "maskcorrect_plugin.corrector",
     "compare": "maskcorrect_plugin.comparison",
     "create_attribution": "maskcorrect_plugin.registry",
-    "create_control": "maskcorrect_plugin.evaluation.controls",
+    "create_view": "maskcorrect_plugin.views",
     "evaluate": "maskcorrect_plugin.evaluation.evaluate",
     "find_target_layer": "maskcorrect_plugin.layers",
     "list_attributions": "maskcorrect_plugin.registry",
     "list_backends": "maskcorrect_plugin.registry",
-    "list_controls": "maskcorrect_plugin.evaluation.controls",
+    "list_views": "maskcorrect_plugin.views",
     "load_dataset": "maskcorrect_plugin.datasets",
     "load_model": "maskcorrect_plugin.models",
     "register_backend": "maskcorrect_plugin.registry",

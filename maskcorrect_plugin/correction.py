@@ -10,11 +10,10 @@ from torch import Tensor
 
 from . import functional
 from .attribution import AttributionMethod, Observation
-from .checks import check_int
 from .errors import ArgumentError
 from .results import CorrectionResult
 from .second_pass import Answers, Request, ask
-from .views import CANDIDATES, MERGED, ImageBatch, View
+from .views import CANDIDATES, MERGED, ImageBatch
 
 if TYPE_CHECKING:
     from .corrector import ProbabilityCorrector
@@ -123,7 +122,7 @@ def _unchanged(
 ) -> CorrectionResult:
     """The result of correcting nothing, with room for what is kept."""
     probs, size = work.probs, functional.spatial_size(work.images.inputs)
-    columns = tuple((view.spec, count_of(view, candidates.shape[1])) for view, _ in corrector.views)
+    columns = corrector.recipe.columns(candidates.shape[1])
     shape = (len(probs), sum(count for _, count in columns))
     maps = (*candidates.shape, *size)
     return CorrectionResult(
@@ -143,13 +142,6 @@ def _unchanged(
         view_probs=probs.new_zeros(*shape, probs.shape[1]) if "view_probs" in keep else None,
         columns=columns,
     )
-
-
-def count_of(view: View, top_k: int) -> int:
-    """Pictures that a view shows of each image with so many candidates."""
-    if not view.guided:
-        return view.views_per_image
-    return top_k if view.map == CANDIDATES else 1
 
 
 class _Filling:
@@ -307,8 +299,3 @@ def check_required(method: AttributionMethod, images: ImageBatch) -> None:
     for name, why in method.required.items():
         if given[name] is None:
             raise ArgumentError(f"{name} must be given to {method.settings['method']}, {why}; got None")
-
-
-def check_top_k(top_k: int, num_classes: int) -> int:
-    """``K``, at most the number of classes."""
-    return check_int("top_k", top_k, 1, num_classes)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from .attribution import AttributionMethod, Observation
 from .checks import check_inputs, check_int, check_target
-from .correction import BatchWork, check_required, check_top_k, correct_batch, count_of
+from .correction import BatchWork, check_required, correct_batch
 from .describing import describe, is_described
 from .errors import ArgumentError, ArgumentTypeError
 from .inference import PassEngine, evaluation_mode
@@ -27,7 +27,7 @@ from .recipe import PAPER, SHORT_FORMS, Recipe
 from .registry import create_attribution
 from .results import CorrectionResult, check_keep
 from .second_pass import Answers
-from .views import ImageBatch, View, create_view
+from .views import ImageBatch, View
 
 PICTURES_AT_ONCE = 32
 """Pictures that are turned into inputs at a time, where a list of them is given."""
@@ -156,7 +156,7 @@ class ProbabilityCorrector(nn.Module):
     @property
     def num_views(self) -> int:
         """V: how many pictures of each image the network is shown again, equal ones counted each."""
-        return sum(count_of(view, self.recipe.top_k) for view, _ in self.views)
+        return sum(count for _, count in self.recipe.columns(self.recipe.top_k))
 
     def num_candidates(self, num_classes: int) -> int:
         """K: what was asked for; of the default 5 as many as there are classes.
@@ -166,7 +166,7 @@ class ProbabilityCorrector(nn.Module):
         """
         if not self._strict_top_k:
             return min(self.recipe.top_k, num_classes)
-        return check_top_k(self.recipe.top_k, num_classes)
+        return check_int("top_k", self.recipe.top_k, 1, num_classes)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -398,7 +398,9 @@ def _check_pictures(given: Any) -> None:
         raise ArgumentError("inputs must hold at least one picture, got none")
     for index, each in enumerate(given):
         if not isinstance(each, Image.Image | Picture):
-            raise ArgumentTypeError(f"inputs must be PIL images or Pictures, but inputs[{index}] is {type(each).__name__}")
+            raise ArgumentTypeError(
+                f"inputs must be PIL images or Pictures, but inputs[{index}] is {type(each).__name__}"
+            )
 
 
 def _truth(labels: Any, ids: Sequence[Any] | None, count: int) -> Tensor | None:
@@ -407,9 +409,7 @@ def _truth(labels: Any, ids: Sequence[Any] | None, count: int) -> Tensor | None:
     return None if labels is None else check_target(labels, count, name="labels")
 
 
-def _recipe(
-    recipe: Recipe, method: Any, target_layer: Any, changes: dict[str, Any], options: dict[str, Any]
-) -> Recipe:
+def _recipe(recipe: Recipe, method: Any, target_layer: Any, changes: dict[str, Any], options: dict[str, Any]) -> Recipe:
     """The recipe with everything that was given in its place; of a method given as an object the name comes later."""
     if method is not None:
         name = method if isinstance(method, str) else type(method).__name__
@@ -421,7 +421,9 @@ def _recipe(
             return recipe.replace(**changes)
     recipe = recipe.replace(**changes)
     if options and recipe.method is None:
-        raise ArgumentTypeError(f"the recipe has no guided view and no method, so there is no option {', '.join(options)}")
+        raise ArgumentTypeError(
+            f"the recipe has no guided view and no method, so there is no option {', '.join(options)}"
+        )
     layer = target_layer if isinstance(target_layer, str) else recipe.target_layer
     known = {**recipe.method_options, **options}
     return recipe.replace(target_layer=layer, method_options=known) if layer or options else recipe

@@ -18,8 +18,18 @@ from .checks import check_number, nearest
 from .describing import UNDESCRIBED, describe, digest_of
 from .errors import ArgumentError, ArgumentTypeError
 from .functional import POOLS, VOTES, WEIGHTS
-from .options import check_names, check_options, choice, format_spec, option, options_of, parse_spec, split_top_level, whole
-from .views import MERGED, View, create_view
+from .options import (
+    check_names,
+    check_options,
+    choice,
+    format_spec,
+    option,
+    options_of,
+    parse_spec,
+    split_top_level,
+    whole,
+)
+from .views import CANDIDATES, MERGED, View, create_view
 
 FORMAT = "maskcorrect_plugin.recipe/1"
 """First entry of a recipe's file: whose it is, and in which version of its layout."""
@@ -51,6 +61,8 @@ def _check_text(name: str, value: Any) -> Any:
 
 
 def _check_mapping(name: str, value: Any) -> dict[str, Any]:
+    if value == ():  # the default, which a dataclass cannot share as a dictionary
+        return {}
     if not isinstance(value, Mapping):
         raise ArgumentTypeError(f"{name} must be a mapping of option names to values, got {value!r}")
     return {str(key): describe(each) for key, each in value.items()}
@@ -119,7 +131,7 @@ class Recipe:
         _check_text,
         allowed="NAME",
     )
-    method_options: Mapping[str, Any] = option({}, "options of the method", _check_mapping)
+    method_options: Mapping[str, Any] = option((), "options of the method", _check_mapping)
     top_k: int = whole(
         5, 1, "how many of the most probable classes are candidates: 1 to the number of classes, or all where there are "
         "fewer"
@@ -163,7 +175,7 @@ class Recipe:
         if isinstance(self.method, str):
             name, written = parse_spec(self.method)
             object.__setattr__(self, "method", name)
-            object.__setattr__(self, "method_options", {**self.method_options, **written})
+            object.__setattr__(self, "method_options", {**dict(self.method_options), **written})
         check_options(self)
         weights = self.view_weights
         if weights is not None and len(weights) != len(self.views):
@@ -197,7 +209,7 @@ class Recipe:
     def _told(self) -> dict[str, Any]:
         """What differs from the defaults."""
         defaults = {name: each.default for name, each in options_of(Recipe).items()}
-        defaults["views"] = _check_views("views", defaults["views"])
+        defaults.update(views=_check_views("views", defaults["views"]), method_options={})
         return {name: value for name, value in self.to_dict().items() if value != _plain(defaults[name])}
 
     @property
@@ -205,6 +217,18 @@ class Recipe:
         """The views whose weight is not zero, with their weights: the others would cost forwards for nothing."""
         weights = self.view_weights or (1.0,) * len(self.views)
         return tuple((create_view(view), weight) for view, weight in zip(self.views, weights, strict=True) if weight)
+
+    def columns(self, num_candidates: int) -> tuple[tuple[str, int], ...]:
+        """For each view its text form and how many pictures of an image it shows, in the order of their answers.
+
+        Args:
+            num_candidates: K of the image.
+
+        Example:
+            >>> Recipe(views=("mask", "hflip")).columns(5)[1]
+            ('hflip', 1)
+        """
+        return tuple((view.spec, _count(view, num_candidates)) for view, _ in self.active_views)
 
     @property
     def digest(self) -> str:
@@ -351,6 +375,12 @@ class Recipe:
         return RECIPES[name].replace(**changes)
 
 
+def _count(view: View, num_candidates: int) -> int:
+    if not view.guided:
+        return view.views_per_image
+    return num_candidates if view.map == CANDIDATES else 1
+
+
 def parse_views(text: str) -> list[str]:
     """Views in one text, joined by ``+``.
 
@@ -371,9 +401,7 @@ def _plain(value: Any) -> Any:
 
 PAPER = Recipe()
 """What the source states: Score-CAM, the five most probable classes, masked at 0.1, their sum."""
-ZOOM = Recipe(
-    method=AUTO, views=("zoom[threshold=0.3,map=merged]", "zoom[threshold=0.5,map=merged]", "hflip", "whole")
-)
+ZOOM = Recipe(method=AUTO, views=("zoom[threshold=0.3,map=merged]", "zoom[threshold=0.5,map=merged]", "hflip", "whole"))
 """Two crops of the original by the merged map, a flip, and the whole picture: 5 forwards with the first."""
 UNGUIDED = Recipe(views=("center[scale=0.85]", "center[scale=0.7]", "hflip", "whole"))
 """The same number of forwards without a map: the control of `ZOOM`."""

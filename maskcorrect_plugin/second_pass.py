@@ -191,8 +191,7 @@ def _cutting(images: ImageBatch, items: list[_Item]) -> Iterator[_Cuts]:
     with ThreadPoolExecutor(threads, thread_name_prefix="maskcorrect-cut") as pool:
         try:
             futures = {
-                row: pool.submit(cut, images.picture(row), chosen, size, interpolation)
-                for row, chosen in boxes.items()
+                row: pool.submit(cut, images.picture(row), chosen, size, interpolation) for row, chosen in boxes.items()
             }
             yield _Cuts(boxes, futures)
         finally:
@@ -212,7 +211,9 @@ def _pictures(images: ImageBatch, requests: Sequence[Request], items: list[_Item
         if view == -1 or make is None:
             parts.append(_regions(images, own, cuts))
         else:
-            rows, numbers = (torch.tensor(column, device=device) for column in ([i.row for i in own], [i.number for i in own]))
+            rows, numbers = (
+                torch.tensor(column, device=device) for column in ([i.row for i in own], [i.number for i in own])
+            )
             parts.append(make(rows, numbers))
     if len(parts) == 1:
         return parts[0]

@@ -13,7 +13,7 @@ from control_data import names, partners
 from passes import declared
 
 from maskcorrect_plugin import ProbabilityCorrector, create_attribution
-from maskcorrect_plugin.corrector import Corrector
+from maskcorrect_plugin.corrector import ProbabilityCorrector
 from maskcorrect_plugin.evaluation.controls import CONTROLS, Control, create_control, is_control, list_controls
 from maskcorrect_plugin.evaluation.controls.catalogue import _FRAME_OPTIONS
 from maskcorrect_plugin.inference import PassEngine

@@ -8,7 +8,7 @@ import torch
 from conftest import images, make_tiny_net
 from drawn import check_layout, texts
 
-from maskcorrect_plugin.correction import ProbabilityCorrector
+from maskcorrect_plugin.corrector import ProbabilityCorrector
 from maskcorrect_plugin.evaluation.controls import create_control
 from maskcorrect_plugin.visualization import draw_methods
 from maskcorrect_plugin.visualization.pictures import as_picture, overlay

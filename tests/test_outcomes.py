@@ -5,7 +5,7 @@ from PIL import Image
 from torch import nn
 
 from maskcorrect_plugin.commands.outcomes import USUAL_SIZE, correct_files
-from maskcorrect_plugin.correction import ProbabilityCorrector
+from maskcorrect_plugin.corrector import ProbabilityCorrector
 from maskcorrect_plugin.errors import ArgumentError, LayerError, ModelOutputError
 from maskcorrect_plugin.evaluation.correctable import group_size
 

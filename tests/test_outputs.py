@@ -10,7 +10,7 @@ import torch
 from maskcorrect_plugin.commands.outcomes import ImageOutcome
 from maskcorrect_plugin.commands.outputs import OutputFolder
 from maskcorrect_plugin.commands.result_json import FORMAT, ResultStream, image_record, versions
-from maskcorrect_plugin.correction import CorrectionResult
+from maskcorrect_plugin.results import CorrectionResult
 from maskcorrect_plugin.errors import ArgumentError
 
 HEADER = {"settings": {"top_k": 2}}

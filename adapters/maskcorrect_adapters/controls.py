@@ -28,7 +28,10 @@ CELLS = 7
 BY_ID = MappingProxyType({"ids": "whose random choice goes by the image's name and not by its place in a batch"})
 _INFOS = {
     "random_map": MethodInfo(
-        "random_map", "smooth random maps, as fine as a last layer's, that explain nothing", class_aware=True, forwards="0"
+        "random_map",
+        "smooth random maps, as fine as a last layer's, that explain nothing",
+        class_aware=True,
+        forwards="0",
     ),
     "other_image": MethodInfo(
         "other_image",
@@ -36,7 +39,10 @@ _INFOS = {
         forwards="1 + A",
     ),
     "uniform": MethodInfo(
-        "uniform", "maps of ones, which show the image unchanged: must equal no correction", class_aware=False, forwards="0"
+        "uniform",
+        "maps of ones, which show the image unchanged: must equal no correction",
+        class_aware=False,
+        forwards="0",
     ),
     "oracle_class": MethodInfo(
         "oracle_class",
@@ -248,7 +254,10 @@ class OtherImage(InnerSource):
         """The candidates' maps on the partners, as the inner method makes them."""
         partners = torch.cat([self._placed(name, inputs) for name in self.names(inputs, observation)])
         with evaluation_mode(self.model):
-            done = [result for _, _, result in self.engine.chunks(len(partners), partners, self._attempt(partners, candidates))]
+            done = [
+                result
+                for _, _, result in self.engine.chunks(len(partners), partners, self._attempt(partners, candidates))
+            ]
         if observation is not None:
             observation.forwards = torch.cat([forwards for _, forwards in done])
         yield from torch.split(torch.cat([coarse for coarse, _ in done]), block, dim=1)

@@ -4,7 +4,7 @@ import sys
 
 from maskcorrect_plugin.commands.outputs import OutputFolder
 from maskcorrect_plugin.commands.terminal import Style, plain_warnings, speed_notes
-from maskcorrect_plugin.correction import ProbabilityCorrector
+from maskcorrect_plugin.corrector import ProbabilityCorrector
 from maskcorrect_plugin.errors import ArgumentError
 from maskcorrect_plugin.images import find_images
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from maskcorrect_plugin.checks import check_int
-from maskcorrect_plugin.correction import ProbabilityCorrector
+from maskcorrect_plugin.corrector import ProbabilityCorrector
 from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError, LayerError
 from maskcorrect_plugin.models import LoadedModel, load_model
 from maskcorrect_plugin.models.preprocessing import Channels, check_channels

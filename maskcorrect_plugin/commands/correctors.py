@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from maskcorrect_plugin.checks import check_choice
 from maskcorrect_plugin.commands.corrector_options import SCORE_CAM, CorrectorOptions
 from maskcorrect_plugin.commands.method_spec import MethodSpec
-from maskcorrect_plugin.correction import ProbabilityCorrector
-from maskcorrect_plugin.corrector import Corrector
+from maskcorrect_plugin.corrector import ProbabilityCorrector
+from maskcorrect_plugin.corrector import ProbabilityCorrector
 from maskcorrect_plugin.datasets import ImageDataset
 from maskcorrect_plugin.evaluation.controls import CONTROLS, DatasetPartners, create_control, is_control
 from maskcorrect_plugin.models import LoadedModel

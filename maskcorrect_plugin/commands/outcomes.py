@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from maskcorrect_plugin.correction import CorrectionResult, ProbabilityCorrector
+from maskcorrect_plugin.corrector import ProbabilityCorrector
+from maskcorrect_plugin.results import CorrectionResult
 from maskcorrect_plugin.evaluation.correctable import correct_each, group_size
 from maskcorrect_plugin.images import load_batch
 from maskcorrect_plugin.inference import first_tensor

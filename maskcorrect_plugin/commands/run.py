@@ -24,7 +24,8 @@ from maskcorrect_plugin.commands.terminal import (
     summary_text,
     terminal_width,
 )
-from maskcorrect_plugin.correction import KEEP, ProbabilityCorrector
+from maskcorrect_plugin.corrector import ProbabilityCorrector
+from maskcorrect_plugin.results import KEEP
 from maskcorrect_plugin.models import LoadedModel
 
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from maskcorrect_plugin.checks import check_choice, check_number
 from maskcorrect_plugin.commands.method_spec import check_specs
 from maskcorrect_plugin.commands.terminal import Style, echo, plain_warnings
-from maskcorrect_plugin.correction import ProbabilityCorrector
+from maskcorrect_plugin.corrector import ProbabilityCorrector
 from maskcorrect_plugin.datasets import iterate_groups, worker_deaths
 from maskcorrect_plugin.errors import ArgumentError, RunError
 from maskcorrect_plugin.evaluation.atomic import write_atomically

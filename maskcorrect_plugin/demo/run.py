@@ -13,7 +13,8 @@ from torch import Tensor
 from maskcorrect_plugin.checks import check_int
 from maskcorrect_plugin.commands.outputs import OutputFolder
 from maskcorrect_plugin.commands.result_json import run_header
-from maskcorrect_plugin.correction import CorrectionResult, ProbabilityCorrector
+from maskcorrect_plugin.corrector import ProbabilityCorrector
+from maskcorrect_plugin.results import CorrectionResult
 from maskcorrect_plugin.evaluation.paper import BOUND as MAX_GAP
 from maskcorrect_plugin.evaluation.statistics import PairedOutcome
 from maskcorrect_plugin.evaluation.text import p_text, verdict

@@ -7,6 +7,7 @@ from typing import Any
 
 from maskcorrect_plugin.corrector import Corrector
 from maskcorrect_plugin.datasets import ImageDataset
+from maskcorrect_plugin.describing import model_fingerprint, stable_text
 from maskcorrect_plugin.models import LoadedModel
 from maskcorrect_plugin.registry import NATIVE, get_backend, split_name
 from maskcorrect_plugin.versions import versions

@@ -1,15 +1,12 @@
 """``run.json``: what a run is a run of. A command that asks for something else is refused, naming what differs."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
+from maskcorrect_plugin.describing import stable_text
 from maskcorrect_plugin.errors import ArgumentError, RunError
 from maskcorrect_plugin.printable import stable_text
 
@@ -143,19 +140,6 @@ def _short(value: Any) -> str:
         return "given"
     text = "nothing" if value is None else json.dumps(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def model_fingerprint(model: nn.Module) -> str:
-    """SHA-256 over the names and values of a model's parameters and buffers, in hexadecimal."""
-    digest = hashlib.sha256()
-    for name, value in model.state_dict().items():
-        if not isinstance(value, Tensor):  # what modules add to their state, quantised ones for example
-            digest.update(f"{name} {stable_text(value)}".encode())
-            continue
-        values = value.detach().cpu().contiguous()
-        digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
-        digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def plain_settings(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from maskcorrect_plugin.attribution import AttributionMethod, MethodInfo
-from maskcorrect_plugin.correction import ProbabilityCorrector
+from maskcorrect_plugin.corrector import ProbabilityCorrector
 from maskcorrect_plugin.errors import MaskCorrectError
 from maskcorrect_plugin.inference import evaluation_mode
 

@@ -16,7 +16,7 @@ from maskcorrect_plugin.errors import ArgumentError
 from maskcorrect_plugin.options import number
 from maskcorrect_plugin.pictures import MIN_SIDE, Box, Picture, enlarge
 
-from .base import CANDIDATES, MERGED, ImageBatch, Region, RegionView, as_boxes, map_option
+from .base import CANDIDATES, ImageBatch, Region, RegionView, as_boxes, map_option
 from .mask import THRESHOLD
 
 MARGIN = 0.05
@@ -168,5 +168,3 @@ def _positions(start: Tensor, stop: Tensor, length: int) -> Tensor:
     pixels = start[:, None] + steps * (stop - start)[:, None]
     pixels = torch.maximum(torch.minimum(pixels, stop[:, None] - 0.5), start[:, None] + 0.5)
     return 2 * pixels / length - 1
-
-

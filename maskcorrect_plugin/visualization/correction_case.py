@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from maskcorrect_plugin.checks import check_int
-from maskcorrect_plugin.correction import CorrectionResult
+from maskcorrect_plugin.results import CorrectionResult
 from maskcorrect_plugin.errors import ArgumentError
 from maskcorrect_plugin.models.class_names import default_class_names
 

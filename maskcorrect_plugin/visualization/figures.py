@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from maskcorrect_plugin.checks import check_choice, check_int
-from maskcorrect_plugin.correction import CorrectionResult
+from maskcorrect_plugin.results import CorrectionResult
 from maskcorrect_plugin.errors import ArgumentError
 
 from .charts import figure_of

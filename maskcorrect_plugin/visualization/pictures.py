@@ -18,7 +18,8 @@ from maskcorrect_plugin.normalization import denormalize
 from .palette import COLORMAP, MUTED, SMALL, add_axes, add_text
 
 if TYPE_CHECKING:
-    from maskcorrect_plugin.correction import CorrectionResult, ProbabilityCorrector
+    from maskcorrect_plugin.corrector import ProbabilityCorrector
+from maskcorrect_plugin.results import CorrectionResult
 
 Pixels = npt.NDArray[np.float32]
 """A picture (H,W,3), or a map (H,W), with values in [0, 1]."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from maskcorrect_plugin import functional
-from maskcorrect_plugin.correction import ProbabilityCorrector
+from maskcorrect_plugin.corrector import ProbabilityCorrector
 from maskcorrect_plugin.datasets import ImageDataset, LoadedGroup
 from maskcorrect_plugin.evaluation.records.maps import unpack_maps
 from maskcorrect_plugin.evaluation.records.parts import write_table
