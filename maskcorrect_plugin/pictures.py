@@ -176,7 +176,7 @@ def _reduced(image: Image.Image, shorter: int) -> Image.Image:
     if scale >= 1:
         return image
     width, height = (max(shorter, round(side * scale)) for side in image.size)
-    return image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    return image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=1.5)
 
 
 def _clipped(box: Box, size: Sequence[int]) -> Box:
