@@ -122,7 +122,7 @@ class ProbabilityCorrector(nn.Module):
         recipe = self.recipe
         by_name = method is None or isinstance(method, str)
         layer = target_layer if isinstance(target_layer, nn.Module) else recipe.target_layer
-        if by_name and share is not None and _maps_of(share.recipe) == _maps_of(recipe):
+        if by_name and share is not None and share.method is not None and _maps_of(share.recipe) == _maps_of(recipe):
             self.method = share.method
             return
         given = recipe.method if by_name else method
@@ -251,6 +251,22 @@ class ProbabilityCorrector(nn.Module):
         self.preprocessing.check_pictures()
 
 
+def make_correctors(model: nn.Module, recipes: Mapping[str, Recipe], **options: Any) -> dict[str, ProbabilityCorrector]:
+    """A corrector for each recipe, which share one engine, and equal methods: see `correct_together`.
+
+    Args:
+        model: The classifier.
+        recipes: By name.
+        **options: Of `ProbabilityCorrector`, the same for all: ``preprocessing``, ``dataset``, ``output``, ...
+    """
+    made: dict[str, ProbabilityCorrector] = {}
+    for name, recipe in recipes.items():
+        alike = (each for each in made.values() if _maps_of(each.recipe) == _maps_of(recipe))
+        share = next(alike, next(iter(made.values()), None))
+        made[name] = ProbabilityCorrector(model, recipe=recipe, share=share, **options)
+    return made
+
+
 def correct_together(
     correctors: Mapping[str, ProbabilityCorrector],
     inputs: Tensor | Image.Image | Picture | Sequence[Image.Image | Picture],
@@ -261,8 +277,8 @@ def correct_together(
 ) -> dict[str, CorrectionResult]:
     """Several corrections of the same images, which share the first forward, maps and equal views.
 
-    Only correctors that were made with ``share=`` have an engine in common; others are run one after the other.
-    Forwards and seconds of each result are what it takes by itself.
+    Only correctors of `make_correctors`, or made with ``share=``, have an engine in common; others are run one after
+    the other. Forwards and seconds of each result are what it takes by itself.
 
     Args:
         correctors: By name.

@@ -145,6 +145,11 @@ class View(ABC):
         return hash(self.spec)
 
     @property
+    def label(self) -> str:
+        """The view's text form as short as it can be: of its options what differs from the defaults."""
+        return self.spec
+
+    @property
     def views_per_image(self) -> int:
         """Pictures of each image: for guided views, of each map."""
         return 1
@@ -212,6 +217,13 @@ class OptionView(View):
     def settings(self) -> dict[str, Any]:
         """Its options."""
         return {name: getattr(self, name) for name in options_of(self)}
+
+    @property
+    def label(self) -> str:
+        """Name, and those of the options that differ from the defaults of this view."""
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        own = {name: value for name, value in self.settings.items() if describe(value) != describe(defaults[name])}
+        return format_spec(self._spec_name, describe(own))
 
 
 class RegionView(OptionView):
