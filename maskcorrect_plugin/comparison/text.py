@@ -81,8 +81,10 @@ def _family(rows: Sequence[MethodRow], group: str, comparison: Comparison) -> It
     for row in rows:
         cells = zip(_cells(row, group, comparison), columns.values(), strict=True)
         name = _name(row)
-        name = name if len(name) < NAME else f"{name[: NAME - 4]}..."
-        yield f"{name:{NAME}}" + "".join(f"{cell:>{width}}" for cell, width in cells)
+        if len(name) >= NAME:  # a line of its own: names that are cut look alike
+            yield name
+            name = ""
+        yield (f"{name:{NAME}}" + "".join(f"{cell:>{width}}" for cell, width in cells)).rstrip()
     yield f"{CEILING:{NAME + 9}}{_percent(rows[0].group(group).ceiling):>9}"
     for line in _against(rows, group, comparison):
         yield from wrapped(line)
@@ -97,8 +99,8 @@ def _against(rows: Sequence[MethodRow], group: str, comparison: Comparison) -> I
             sure = "" if math.isnan(holm_p) else f", Holm p {p_text(holm_p, equals=True)}"
             yield (
                 f"{_name(row)} alone is right on {against.only_second:,}, {comparison.baseline} alone on "
-                f"{against.only_first:,} (exact McNemar p {p_text(against.outcome.mcnemar_p, equals=True)}); its "
-                f"log-likelihood is {gain.mean:+.4f} an image more (z = {gain.z:+.1f}{sure})."
+                f"{against.only_first:,} (exact McNemar p {p_text(against.outcome.mcnemar_p, equals=True)}); the "
+                f"log-likelihood differs by {gain.mean:+.4f} an image (z = {gain.z:+.1f}{sure})."
             )
 
 
@@ -116,15 +118,15 @@ def _cells(row: MethodRow, group: str, comparison: Comparison) -> list[str]:
     known = {
         "forwards": _number(summary.forwards_per_image, ",.1f"),
         "after": _percent(table.accuracy_after),
-        "points": _number(100 * table.difference, "+.2f"),
+        "points": _number(100 * table.difference, "+z.2f"),
         "95 % interval": bounds,
         "fixed": str(table.fixed) if table.total else "-",
         "broken": str(table.broken) if table.total else "-",
         "Holm p": _p_text(adjusted if table.total else math.nan),
-        "z": _number(gain.z, "+.1f"),
+        "z": _number(gain.z, "+z.1f"),
         "p(z)": _p_text(row.likelihood_p(group)),
         "vs base": "base" if against is None else f"{against.only_second - against.only_first:+}",
-        "z vs base": "" if against is None else _number(against.likelihood.z, "+.1f"),
+        "z vs base": "" if against is None else _number(against.likelihood.z, "+z.1f"),
     }
     return [known[name] for name in _columns(comparison)]
 
