@@ -24,10 +24,8 @@ if TYPE_CHECKING:
     from .models import LoadedModel as LoadedModel
     from .models import Preprocessing as Preprocessing
     from .models import load_model as load_model
-    from .models.preprocessing import Preprocessing as Preprocessing
     from .pictures import Picture as Picture
     from .recipe import Recipe as Recipe
-    from .pictures import Picture as Picture
     from .registry import create_attribution as create_attribution
     from .registry import list_attributions as list_attributions
     from .registry import list_backends as list_backends
@@ -54,8 +52,6 @@ _HOMES = {
     "Observation": "maskcorrect_plugin.attribution",
     "Picture": "maskcorrect_plugin.pictures",
     "Preprocessing": "maskcorrect_plugin.models",
-    "Picture": "maskcorrect_plugin.pictures",
-    "Preprocessing": "maskcorrect_plugin.models.preprocessing",
     "ProbabilityCorrector": "maskcorrect_plugin.corrector",
     "Recipe": "maskcorrect_plugin.recipe",
     "RunFolder": "maskcorrect_plugin.evaluation.run_folder",

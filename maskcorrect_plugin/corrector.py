@@ -92,11 +92,14 @@ class ProbabilityCorrector(nn.Module):
         super().__init__()
         names = {*options_of(Recipe), *SHORT_FORMS}
         changes = {name: overrides.pop(name) for name in names if name in overrides}
+        if share is not None and share.model is not model:
+            raise ArgumentError("share must be a corrector of the same model, got one of another model")
         self.model = model
         self.preprocessing = preprocessing
         self._strict_top_k = "top_k" in changes
         self.recipe = _recipe(Recipe.of(recipe), method, target_layer, changes, overrides)
         self._strict_top_k |= self.recipe.top_k != default_of(Recipe, "top_k")
+        self._layer_by_name = not isinstance(target_layer, nn.Module)
         self.views: tuple[tuple[View, float], ...] = self.recipe.active_views
         self.engine = (
             share.engine
@@ -112,29 +115,34 @@ class ProbabilityCorrector(nn.Module):
         )
         self.method: AttributionMethod | None = None
         if self.recipe.method is not None or self.needs_maps:
-            self._bind(method, target_layer, share, dataset)
+            if method is None or isinstance(method, str):
+                # As they were given: the recipe has their description, which is no tensor, tuple or function.
+                options = {**self.recipe.method_options, **overrides}
+                layer = target_layer if isinstance(target_layer, nn.Module) else self.recipe.target_layer
+                self.method = self._shared(share, layer) or create_attribution(
+                    self.recipe.method, model, layer, **options
+                )
+            else:
+                self.method = create_attribution(method, model, target_layer)
+                self.recipe = _described(self.recipe, self.method)
+            self._bind(self.method, dataset)
 
-    def _bind(
-        self, method: Any, target_layer: str | nn.Module | None, share: "ProbabilityCorrector | None", dataset: Any
-    ) -> None:
-        """Makes the method, or takes that of another corrector where it is the same."""
-        recipe = self.recipe
-        by_name = method is None or isinstance(method, str)
-        layer = target_layer if isinstance(target_layer, nn.Module) else recipe.target_layer
-        if by_name and share is not None and share.recipe.method_spec == recipe.method_spec and share.method:
-            if share.recipe.target_layer == recipe.target_layer:
-                self.method = share.method
-                return
-        given = recipe.method if by_name else method
-        options = dict(recipe.method_options) if by_name else {}
-        self.method = create_attribution(given, self.model, layer if by_name else target_layer, **options)
-        if self.method.model is not self.model:
+    def _shared(
+        self, share: "ProbabilityCorrector | None", layer: str | nn.Module | None
+    ) -> AttributionMethod | None:
+        """The method of another corrector, where it is the same."""
+        if share is None or isinstance(layer, nn.Module) or layer != share.recipe.target_layer:
+            return None
+        mine, others = ((each.method, each.method_options) for each in (self.recipe, share.recipe))
+        return share.method if mine == others and share._layer_by_name else None
+
+    def _bind(self, method: AttributionMethod, dataset: Any) -> None:
+        """Hands the method what it may need."""
+        if method.model is not self.model:
             raise ArgumentError("method must be bound to the model that is corrected, but it is bound to another one")
-        if not by_name:
-            self.recipe = _described(recipe, self.method)
-        self.method.use_engine(self.engine)
+        method.use_engine(self.engine)
         if dataset is not None:
-            self.method.use_dataset(dataset, None if self.preprocessing is None else self.preprocessing.transform)
+            method.use_dataset(dataset, None if self.preprocessing is None else self.preprocessing.transform)
 
     @property
     def guide(self) -> AttributionMethod:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .checks import check_choice, check_int, check_number
 from .errors import ArgumentError
-from .rgb import to_rgb, upright
+from .rgb import upright_rgb
 
 MIN_SIDE = 0.25
 """Smallest side of a box as a share of the picture's shorter side."""
@@ -93,9 +93,7 @@ class Picture:
                 raises comes as it is.
         """
         _check_min_side(min_side)
-        rgb = upright(image)
-        if rgb.mode != "RGB" or rgb.has_transparency_data:
-            rgb = to_rgb(rgb)
+        rgb = upright_rgb(image)
         inputs = preprocessing.transform(rgb)
         box = preprocessing.locate(rgb.size)
         kept = _reduced(rgb, math.ceil(max(inputs.shape[-2:]) / min_side))

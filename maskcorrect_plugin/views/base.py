@@ -56,7 +56,7 @@ class ImageBatch:
         """Some of the images only."""
         chosen = rows.tolist()
         return ImageBatch(
-            self.inputs if len(chosen) == len(self) else self.inputs[rows],
+            self.inputs if chosen == list(range(len(self))) else self.inputs[rows],
             None if self.pictures is None else tuple(self.pictures[row] for row in chosen),
             self.preprocessing,
             None if self.ids is None else tuple(self.ids[row] for row in chosen),
