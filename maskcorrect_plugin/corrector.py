@@ -127,9 +127,7 @@ class ProbabilityCorrector(nn.Module):
                 self.recipe = _described(self.recipe, self.method)
             self._bind(self.method, dataset)
 
-    def _shared(
-        self, share: "ProbabilityCorrector | None", layer: str | nn.Module | None
-    ) -> AttributionMethod | None:
+    def _shared(self, share: "ProbabilityCorrector | None", layer: str | nn.Module | None) -> AttributionMethod | None:
         """The method of another corrector, where it is the same."""
         if share is None or isinstance(layer, nn.Module) or layer != share.recipe.target_layer:
             return None

@@ -314,9 +314,7 @@ def test_more_candidates_than_classes_are_refused_after_one_forward(tiny_net, ti
 
 def test_keep_takes_known_names_only(tiny_net, tiny_images):
     corrector = ProbabilityCorrector(tiny_net, "CAM", "act")
-    with pytest.raises(
-        ValueError, match="keep must be one of 'attributions', 'view_probs', 'coarse_maps'; got 'maps'"
-    ):
+    with pytest.raises(ValueError, match="keep must be one of 'attributions', 'view_probs', 'coarse_maps'; got 'maps'"):
         corrector.correct(tiny_images, keep=("maps",))
     with pytest.raises(TypeError, match="collection of names"):
         corrector.correct(tiny_images, keep="attributions")
