@@ -438,5 +438,5 @@ def _recipe(recipe: Recipe, method: Any, target_layer: Any, changes: dict[str, A
 def _described(recipe: Recipe, method: AttributionMethod) -> Recipe:
     """The recipe with the method as it describes itself."""
     own = dict(method.settings)
-    name, layer = str(own.pop("method")), own.pop("target_layer", None)
+    name, layer = str(own.pop("method", type(method).__name__)), own.pop("target_layer", None)
     return dataclasses.replace(recipe, method=name, target_layer=layer, method_options=describe(own))

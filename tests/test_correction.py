@@ -7,7 +7,7 @@ import pytest
 import reference
 import torch
 from conftest import Counter, images, make_tiny_net
-from core_data import MEAN, STD, FixedMaps, answers
+from core_data import MEAN, STD, FixedMaps
 from torch import nn
 
 from maskcorrect_plugin import functional

@@ -1,4 +1,4 @@
-"""Descriptions of objects: equal exactly when their content is, the same in every process, marked where they say less."""
+"""Descriptions of objects: equal exactly when the content is, the same in every process, marked if they say less."""
 
 import functools
 import json

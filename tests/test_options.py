@@ -61,7 +61,7 @@ def test_what_is_not_allowed_is_refused_by_name(values, message):
 
 def test_unknown_names_are_refused_with_the_nearest():
     with pytest.raises(
-        TypeError, match="Lens has no option 'ring'; did you mean 'rings'.*; it takes power, kind, rings"
+        TypeError, match=r"Lens has no option 'ring'; did you mean 'rings'.*; it takes power, kind, rings"
     ):
         check_names("Lens", {"power": 1, "ring": 2}, options_of(Lens))
 

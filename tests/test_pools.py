@@ -143,7 +143,9 @@ def test_a_temperature_changes_probabilities_and_no_answer(tiny_net, tiny_images
 
 def box_of(attribution, threshold, margin):
     """(left, top, right, bottom) in plain Python."""
-    occupied = [(y, x) for y, row in enumerate(attribution.tolist()) for x, value in enumerate(row) if value > threshold]
+    occupied = [
+        (y, x) for y, row in enumerate(attribution.tolist()) for x, value in enumerate(row) if value > threshold
+    ]
     spans = []
     for axis, length in ((1, attribution.shape[1]), (0, attribution.shape[0])):
         low, high = min(place[axis] for place in occupied), max(place[axis] for place in occupied) + 1

@@ -256,9 +256,9 @@ def test_other_files_are_refused(tmp_path, text, message):
 
 
 def test_missing_files_and_unknown_names_are_refused():
-    with pytest.raises(ValueError, match=r"nowhere.json cannot be read"):
+    with pytest.raises(ValueError, match=r"nowhere\.json cannot be read"):
         Recipe.of("nowhere.json")
-    with pytest.raises(ValueError, match="recipe must be 'paper', 'zoom', 'unguided' or a file.*did you mean 'zoom'"):
+    with pytest.raises(ValueError, match=r"recipe must be 'paper', 'zoom', 'unguided' or a file.*did you mean 'zoom'"):
         Recipe.of("zooom")
 
 
@@ -269,7 +269,7 @@ def test_a_view_of_ones_own_counts_by_class_parameters_and_tensors():
     assert len(set(recipes)) == 4 and all(recipe.reproducible for recipe in recipes)
     assert Recipe(views=Dimmed(1, torch.ones(2))) == recipes[3]
     assert recipes[0].views[0].factor == 1 and recipes[0].method is None
-    with pytest.raises(ValueError, match="test_recipe.Dimmed' is a class of somebody's own"):
+    with pytest.raises(ValueError, match=r"test_recipe.Dimmed' is a class of somebody's own"):
         Recipe.from_dict(recipes[0].to_dict())
 
 

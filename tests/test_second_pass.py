@@ -1,4 +1,4 @@
-"""The second pass: equal pictures are asked once, several recipes share, and zooms are what Pillow makes of the file."""
+"""The second pass: equal pictures are asked once, several recipes share, zooms are what Pillow cuts out of the file."""
 
 import threading
 
@@ -28,6 +28,19 @@ class OneMap(FixedMaps):
         return self.maps.to(inputs).expand(len(inputs), 1, *inputs.shape[-2:])
 
 
+class Bump(FixedMaps):
+    """For each class a bump somewhere else in 16 x 16, whatever the image."""
+
+    def __init__(self, model):
+        rows, columns = torch.meshgrid(torch.arange(16.0), torch.arange(16.0), indexing="ij")
+        centres = [(3, 12), (5, 4), (9, 9), (13, 2), (2, 6)]
+        bumps = [(-((rows - y) ** 2 + (columns - x) ** 2) / 18).exp() for y, x in centres]
+        super().__init__(model, torch.stack(bumps))
+
+    def attribute(self, inputs, target):
+        return self.maps.to(inputs)[target].unsqueeze(1)
+
+
 def test_equal_regions_of_an_image_are_asked_once(tiny_net, tiny_images):
     """Two crops of three candidates each, all by one map: two boxes, six pictures; the flip is named twice."""
     views = ("crop[threshold=0.3,margin=0]", "crop[threshold=0.3,margin=1]", "hflip", "hflip")
@@ -52,7 +65,9 @@ def crops(inputs, margin=0):
 @pytest.mark.parametrize("views", [("mask", "mask"), ("mask[map=merged]", "mask[map=merged]", "hflip")])
 def test_a_view_named_twice_is_asked_once_and_counts_twice(tiny_net, tiny_images, views):
     twice = ProbabilityCorrector(tiny_net, "CAM", "act", top_k=2, views=views)
-    once = ProbabilityCorrector(tiny_net, "CAM", "act", top_k=2, views=views[1:], view_weights=(2, *[1] * len(views[2:])))
+    once = ProbabilityCorrector(
+        tiny_net, "CAM", "act", top_k=2, views=views[1:], view_weights=(2, *[1] * len(views[2:]))
+    )
     counter = Counter(tiny_net)
     result = twice.correct(tiny_images)
     spent = counter.inputs
@@ -104,7 +119,7 @@ RECIPES = [
 
 
 def together(net, share, **options):
-    """Correctors by number: each by itself, or on one engine, with the method of an earlier one where it is the same."""
+    """Correctors by number: each by itself, or on one engine, with the method of an earlier one if it is the same."""
     made = {}
     for number, recipe in enumerate(RECIPES):
         layer = None if recipe["method"] in (None, "control:random_map") else "act"
@@ -229,9 +244,11 @@ def test_a_zoom_is_what_pillow_cuts_out_of_the_file(device, interpolation, thres
     """By a merged map: threshold, box, margin, to the original, clipped, enlarged, cut, normalised, asked, summed."""
     net = make_tiny_net().to(device)
     view = f"zoom[threshold={threshold},margin={margin},min_side={min_side},map=merged]"
-    corrector = zooming(net, views=view, top_k=3, preprocessing=preprocessing(interpolation))
+    corrector = ProbabilityCorrector(
+        net, Bump(net), views=view, top_k=3, preprocessing=preprocessing(interpolation), batch_size=4
+    )
     result = corrector.correct(photos(), keep=KEEP).to("cpu")
-    assert (result.forwards == 2).sum() >= 2
+    assert (result.forwards == 2).all()
     for row, image in enumerate(photos()):
         inputs = preprocessing(interpolation).transform(image)
         probs = answers(net, inputs[None].to(device))[0].cpu()
@@ -242,8 +259,6 @@ def test_a_zoom_is_what_pillow_cuts_out_of_the_file(device, interpolation, thres
         box = in_the_original(found, image.size, min_side)
         pixels = np.asarray(image.resize((16, 16), Image.Resampling[interpolation.upper()], box=box)) / 255.0
         shown = torch.from_numpy((pixels - np.array(MEAN)) / np.array(STD)).permute(2, 0, 1).float()
-        if found == (0, 0, 16, 16):  # the input itself, whose answer is known
-            shown = inputs
         again = answers(net, shown[None].to(device))[0].cpu()
         torch.testing.assert_close(result.view_probs[row, 0], again, rtol=0, atol=1e-5)
         torch.testing.assert_close(result.corrected_probs[row], (probs + again) / 2, rtol=0, atol=1e-5)

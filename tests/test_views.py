@@ -1,20 +1,29 @@
 import copy
 import pickle
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from typing import ClassVar
 
 import pytest
 import torch
 import torch.nn.functional as F
 from core_data import preprocessing
 
+from maskcorrect_plugin.corrector import ProbabilityCorrector
 from maskcorrect_plugin.models.preprocessing import Preprocessing
+from maskcorrect_plugin.options import number
+from maskcorrect_plugin.recipe import Recipe
 from maskcorrect_plugin.views import (
     CropView,
     ImageBatch,
     MaskView,
+    OptionView,
     View,
     ZoomView,
+    base,
     black,
     blur,
+    catalogue,
     create_view,
     crop_and_resize,
     list_views,
@@ -185,3 +194,42 @@ def test_some_images_of_a_batch_come_in_the_order_asked_for():
     assert torch.equal(turned.inputs, batch.inputs[[1, 0]])
     assert (turned.ids, turned.labels.tolist(), turned.rows) == (("b", "a"), [4, 3], (1, 0))
     assert turned.select(torch.tensor([1])).rows == (0,)
+
+
+@dataclass(frozen=True, eq=False)
+class Glow(OptionView):
+    """A view of another package, by an entry point."""
+
+    name: ClassVar[str] = "glow"
+    guided: ClassVar[bool] = False
+    strength: float = number(2.0, 0, 10, "times the input")
+
+    def render(self, inputs, maps=None, prepared=None):
+        return inputs * self.strength
+
+
+@pytest.fixture
+def entry_points(monkeypatch):
+    def install(**values):
+        points = [EntryPoint(name=name, value=value, group=catalogue.GROUP) for name, value in values.items()]
+        monkeypatch.setattr(catalogue, "entry_points", lambda group: points)
+        catalogue.view_classes.cache_clear()
+
+    yield install
+    catalogue.view_classes.cache_clear()
+    base._known.pop(Glow, None)
+
+
+def test_a_view_of_another_package_is_written_and_made_by_its_name(entry_points, tiny_net, tiny_images):
+    entry_points(glow="test_views:Glow")
+    recipe = ProbabilityCorrector(tiny_net, views="glow[strength=3]").correct(tiny_images).recipe
+    assert recipe.views == ("glow[strength=3.0]",) and recipe == Recipe(views=Glow(3))
+    assert Recipe.from_dict(recipe.to_dict()) == recipe and list_views()[-1] == "glow"
+
+
+def test_a_broken_view_of_another_package_is_left_out_with_a_warning_and_none_takes_a_name(entry_points):
+    entry_points(absent="test_views:Absent", wrong="test_views:ramp", mask="test_views:Glow")
+    with pytest.warns(UserWarning, match="view '(absent|wrong)' is broken and left out") as warned:
+        assert not {"absent", "wrong"} & set(list_views())
+    assert len(warned) == 2 and type(create_view("mask")) is MaskView
+    assert Glow().spec == "test_views.Glow[strength=2.0]"
