@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .comparison import compare as compare
     from .corrector import ProbabilityCorrector as ProbabilityCorrector
     from .corrector import correct_together as correct_together
+    from .corrector import make_correctors as make_correctors
     from .datasets import ImageDataset as ImageDataset
     from .datasets import load_dataset as load_dataset
     from .evaluation.evaluate import evaluate as evaluate
@@ -58,8 +59,8 @@ _HOMES = {
     "ScoreCAM": "maskcorrect_adapters.score_cam",
     "View": "maskcorrect_plugin.views",
     "ZoomView": "maskcorrect_plugin.views",
-    "correct_together": "maskcorrect_plugin.corrector",
     "compare": "maskcorrect_plugin.comparison",
+    "correct_together": "maskcorrect_plugin.corrector",
     "create_attribution": "maskcorrect_plugin.registry",
     "create_view": "maskcorrect_plugin.views",
     "evaluate": "maskcorrect_plugin.evaluation.evaluate",
@@ -69,6 +70,7 @@ _HOMES = {
     "list_views": "maskcorrect_plugin.views",
     "load_dataset": "maskcorrect_plugin.datasets",
     "load_model": "maskcorrect_plugin.models",
+    "make_correctors": "maskcorrect_plugin.corrector",
     "register_backend": "maskcorrect_plugin.registry",
 }
 

@@ -32,12 +32,6 @@ def upright(image: Image.Image, name: str = "an image") -> Image.Image:
         return image
 
 
-def upright_rgb(image: Image.Image) -> Image.Image:
-    """The image upright, as RGB with 8 bits a channel; the same object where it is that already."""
-    turned = upright(image)
-    return turned if turned.mode == "RGB" and not turned.has_transparency_data else to_rgb(turned)
-
-
 def to_rgb(image: Image.Image) -> Image.Image:
     """Any Pillow image as RGB with 8 bits a channel.
 

@@ -9,22 +9,23 @@ from hypothesis import strategies as st
 from maskcorrect_plugin.options import (
     check_names,
     check_options,
-    choice,
     default_of,
     format_spec,
     number,
+    option,
     options_of,
     parse_spec,
     split_top_level,
     whole,
 )
+from maskcorrect_plugin.recipe_options import Option
 
 
 @dataclass(frozen=True)
 class Lens:
-    power: float = number(2.0, 1, 10, "how strong")
-    kind: str = choice("thin", ("thin", "thick"), "which one")
-    rings: int = whole(3, 1, "how many")
+    power: float = number(Option("power", 2.0, "how strong", "1 to below 10"), 1, 10)
+    kind: str = option(Option("kind", "thin", "which one", choices=("thin", "thick")))
+    rings: int = whole(Option("rings", 3, "how many", "1 or more"), 1)
     note: str = "none of the options"
 
     def __post_init__(self):

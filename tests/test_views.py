@@ -13,6 +13,7 @@ from maskcorrect_plugin.corrector import ProbabilityCorrector
 from maskcorrect_plugin.models.preprocessing import Preprocessing
 from maskcorrect_plugin.options import number
 from maskcorrect_plugin.recipe import Recipe
+from maskcorrect_plugin.recipe_options import Option
 from maskcorrect_plugin.views import (
     CropView,
     ImageBatch,
@@ -202,7 +203,7 @@ class Glow(OptionView):
 
     name: ClassVar[str] = "glow"
     guided: ClassVar[bool] = False
-    strength: float = number(2.0, 0, 10, "times the input")
+    strength: float = number(Option("strength", 2.0, "times the input"), 0, 10)
 
     def render(self, inputs, maps=None, prepared=None):
         return inputs * self.strength

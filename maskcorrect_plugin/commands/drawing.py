@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from maskcorrect_plugin.corrector import ProbabilityCorrector
-from maskcorrect_plugin.results import CorrectionResult
 from maskcorrect_plugin.models import LoadedModel
 from maskcorrect_plugin.normalization import denormalize, known_or_spread
+from maskcorrect_plugin.results import CorrectionResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

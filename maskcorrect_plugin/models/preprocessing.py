@@ -13,7 +13,7 @@ from maskcorrect_plugin.checks import check_choice, check_int
 from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError
 from maskcorrect_plugin.pictures import INTERPOLATIONS, Box, Picture
 from maskcorrect_plugin.printable import stable_text
-from maskcorrect_plugin.rgb import to_rgb, upright_rgb
+from maskcorrect_plugin.rgb import to_rgb
 
 from .geometry import CenterCrop, Chain, Geometry, Resize, known_geometry
 from .probing import Channels as Channels
@@ -113,10 +113,6 @@ class Preprocessing:
     def picture(self, image: Image.Image) -> Picture:
         """The network's input with the original behind it, of a Pillow image of any mode: see `Picture.of`."""
         return Picture.of(image, self)
-
-    def inputs(self, image: Image.Image) -> Tensor:
-        """The network's input alone of a Pillow image of any mode: exactly that of `picture`."""
-        return self.transform(upright_rgb(image))
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """Pixels normalised as the transform does it.
