@@ -73,6 +73,11 @@ class ProbabilityCorrector(nn.Module):
         torch.Size([5, 3])
     """
 
+    model: nn.Module
+    recipe: Recipe
+    engine: PassEngine
+    method: AttributionMethod | None
+
     def __init__(
         self,
         model: nn.Module,
@@ -114,7 +119,7 @@ class ProbabilityCorrector(nn.Module):
                 compile=compile,
             )
         )
-        self.method: AttributionMethod | None = None
+        self.method = None
         if self.recipe.method is not None or self.needs_maps:
             if method is None or isinstance(method, str):
                 # As they were given: the recipe has their description, which is no tensor, tuple or function.

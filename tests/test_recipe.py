@@ -9,10 +9,12 @@ import sys
 import pytest
 import torch
 from conftest import ROOT
+from core_data import FixedMaps
 
 from maskcorrect_plugin.corrector import ProbabilityCorrector
 from maskcorrect_plugin.options import options_of
 from maskcorrect_plugin.recipe import FORMAT, PAPER, RECIPES, UNGUIDED, ZOOM, Recipe, parse_views
+from maskcorrect_plugin.registry import create_attribution
 from maskcorrect_plugin.views import CropView, FlipView, MaskView, View, create_view
 
 EVERYTHING = Recipe(
@@ -313,3 +315,55 @@ def test_nothing_in_a_file_is_imported_or_run(tmp_path):
 
 def test_unguided_views_are_the_control_of_the_zoom_at_the_same_price():
     assert sum(count for _, count in UNGUIDED.columns(5)) == sum(count for _, count in ZOOM.columns(5)) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "one", "other"),
+    [
+        ("captum:Occlusion", {"sliding_window_shapes": (3, 4, 4)}, {"sliding_window_shapes": (3, 6, 4)}),
+        ("captum:IntegratedGradients", {"baselines": torch.zeros(1, 3, 1, 1)}, {"baselines": torch.ones(1, 3, 1, 1)}),
+        ("captum:GradientShap", {"seed": 0}, {"seed": 3}),
+        ("captum:LayerGradCam", {"target_layer": "act"}, {"target_layer": "body"}),
+    ],
+)
+def test_options_of_methods_reach_them_as_they_are_and_recipes_tell_them_apart(tiny_net, tiny_images, name, one, other):
+    results = [ProbabilityCorrector(tiny_net, name, **options).correct(tiny_images) for options in (one, other)]
+    for result, options in zip(results, (one, other), strict=True):
+        method = create_attribution(name, tiny_net, **options)
+        attributed = ProbabilityCorrector(tiny_net, method).correct(tiny_images)
+        assert torch.equal(attributed.correction, result.correction) and attributed.recipe == result.recipe
+    assert results[0].recipe != results[1].recipe
+    assert not torch.equal(results[0].correction, results[1].correction)
+
+
+def test_options_as_a_file_holds_them_are_taken_as_well(tiny_net, tiny_images):
+    """A file has lists, where Captum wants tuples."""
+    result = ProbabilityCorrector(tiny_net, "captum:Occlusion", sliding_window_shapes=(3, 4, 4)).correct(tiny_images)
+    by_text = ProbabilityCorrector(tiny_net, "captum:Occlusion[sliding_window_shapes=[3,4,4]]")
+    by_recipe = ProbabilityCorrector(tiny_net, recipe=Recipe.from_dict(result.recipe.to_dict()))
+    assert torch.equal(by_text.correct(tiny_images).correction, result.correction)
+    assert torch.equal(by_recipe.correct(tiny_images).correction, result.correction)
+
+
+def test_methods_of_ones_own_are_told_apart_by_their_content(tiny_net):
+    def maps_of(value):
+        return lambda model, inputs, targets: value * inputs.abs().sum(dim=1)
+
+    fixed = [ProbabilityCorrector(tiny_net, FixedMaps(tiny_net, torch.full((1, 5, 2, 2), v))) for v in (0.0, 0.0, 1.0)]
+    functions = [ProbabilityCorrector(tiny_net, maps_of(value)) for value in (1.0, 1.0, 2.0)]
+    for first, same, other in (fixed, functions):
+        assert first.recipe == same.recipe != other.recipe and first.reproducible
+    assert not ProbabilityCorrector(tiny_net, maps_of(Hidden())).reproducible
+    assert not ProbabilityCorrector(tiny_net, FixedMaps(tiny_net, Hidden())).reproducible
+
+
+def test_grad_cam_of_several_layers_and_a_reshape_of_ones_own_is_told_apart(tiny_net, tiny_images):
+    pytest.importorskip("pytorch_grad_cam")
+    name = "pytorch_grad_cam:GradCAM"
+    plain = ProbabilityCorrector(tiny_net, name, "act").correct(tiny_images)
+    reshaped = ProbabilityCorrector(tiny_net, name, "act", reshape_transform=lambda maps: maps.flip(-1))
+    assert reshaped.correct(tiny_images).recipe != plain.recipe
+    several = ProbabilityCorrector(tiny_net, name, target_layers=["stem", "act"]).correct(tiny_images)
+    again = ProbabilityCorrector(tiny_net, recipe=several.recipe).correct(tiny_images)
+    assert several.recipe.method_options["target_layers"] == ["stem", "act"]
+    assert torch.equal(several.correction, again.correction) and not torch.equal(several.correction, plain.correction)

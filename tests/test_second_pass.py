@@ -9,8 +9,9 @@ from conftest import Counter, images, make_tiny_net
 from core_data import MEAN, STD, FixedMaps, answers, photo, photos, preprocessing
 from PIL import Image
 
-from maskcorrect_plugin.corrector import ProbabilityCorrector, correct_together
+from maskcorrect_plugin.corrector import ProbabilityCorrector, correct_together, make_correctors
 from maskcorrect_plugin.pictures import Picture
+from maskcorrect_plugin.recipe import Recipe
 from maskcorrect_plugin.views import View
 
 KEEP = ("view_probs", "attributions")
@@ -363,3 +364,12 @@ def test_memory_that_runs_out_while_pictures_are_shown_halves_the_batch(tiny_net
     handle.remove()
     torch.testing.assert_close(result.corrected_probs, expected.corrected_probs, rtol=0, atol=1e-5)
     assert torch.equal(result.forwards, expected.forwards)
+
+
+def test_correctors_made_together_share_engine_and_equal_methods(tiny_net):
+    recipes = {str(number): Recipe(**{"target_layer": "act", **recipe}) for number, recipe in enumerate(RECIPES[:-1])}
+    made = make_correctors(tiny_net, recipes, batch_size=5)
+    assert [corrector.recipe for corrector in made.values()] == list(recipes.values())
+    assert len({id(corrector.engine) for corrector in made.values()}) == 1
+    assert len({id(corrector.method) for corrector in made.values() if corrector.method is not None}) == 2
+    assert made["0"].method is made["4"].method and made["5"].method is made["6"].method

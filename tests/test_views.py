@@ -234,3 +234,9 @@ def test_a_broken_view_of_another_package_is_left_out_with_a_warning_and_none_ta
         assert not {"absent", "wrong"} & set(list_views())
     assert len(warned) == 2 and type(create_view("mask")) is MaskView
     assert Glow().spec == "test_views.Glow[strength=2.0]"
+
+
+def test_labels_leave_out_what_is_the_default():
+    labels = [create_view(text).label for text in ("mask", "zoom[threshold=0.3,map=merged]", "crop[margin=0.05]")]
+    assert labels == ["mask", "zoom[threshold=0.3,map=merged]", "crop"]
+    assert all(create_view(label).label == label for label in labels)

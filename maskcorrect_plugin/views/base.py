@@ -229,7 +229,7 @@ class OptionView(View):
     @property
     def label(self) -> str:
         """Name, and those of the options that differ from the defaults of this view."""
-        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        defaults = {name: known.default for name, known in options_of(self).items()}
         own = {name: value for name, value in self.settings.items() if describe(value) != describe(defaults[name])}
         return format_spec(self._spec_name, describe(own))
 
