@@ -11,7 +11,7 @@ from PIL import Image
 
 from maskcorrect_plugin.corrector import ProbabilityCorrector, correct_together, make_correctors
 from maskcorrect_plugin.pictures import Picture
-from maskcorrect_plugin.recipe import Recipe
+from maskcorrect_plugin.recipe import PAPER
 from maskcorrect_plugin.views import View
 
 KEEP = ("view_probs", "attributions")
@@ -367,7 +367,9 @@ def test_memory_that_runs_out_while_pictures_are_shown_halves_the_batch(tiny_net
 
 
 def test_correctors_made_together_share_engine_and_equal_methods(tiny_net):
-    recipes = {str(number): Recipe(**{"target_layer": "act", **recipe}) for number, recipe in enumerate(RECIPES[:-1])}
+    recipes = {
+        str(number): PAPER.replace(**{"target_layer": "act", **recipe}) for number, recipe in enumerate(RECIPES[:-1])
+    }
     made = make_correctors(tiny_net, recipes, batch_size=5)
     assert [corrector.recipe for corrector in made.values()] == list(recipes.values())
     assert len({id(corrector.engine) for corrector in made.values()}) == 1
