@@ -246,8 +246,8 @@ def test_what_is_not_allowed_is_refused_by_name(values, message):
         ("{", "cannot be read"),
         ("[]", "must have the format .*got 'list'"),
         ('{"format": "maskcorrect_plugin.recipe/2", "recipe": {}}', "got 'maskcorrect_plugin.recipe/2'"),
-        (json.dumps({"format": FORMAT}), "must hold 'format' and 'recipe'"),
-        (json.dumps({"format": FORMAT, "recipe": {}, "hook": "x"}), "nothing else, got .*'hook'"),
+        (json.dumps({"format": FORMAT}), "must hold a 'recipe', got 'format'"),
+        (json.dumps({"format": FORMAT, "recipe": {}, "hook": "x"}), "alone, got 'hook' as well"),
         (json.dumps({"format": FORMAT, "recipe": {"hook": 1}}), "Recipe has no option 'hook'"),
     ],
 )

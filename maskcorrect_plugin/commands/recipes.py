@@ -1,5 +1,6 @@
 """From the recipes, methods and options of a command to the recipes that it corrects by, each with a name."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -89,4 +90,4 @@ def check_recipes(recipes: Mapping[str, Recipe]) -> None:
     """
     for recipe in recipes.values():
         with suppress(LayerError):  # a method that must see its layer can only be made with the real model
-            make_correctors(nn.Identity(), {"": recipe})
+            make_correctors(nn.Identity(), {"": dataclasses.replace(recipe, fitted_for=None)})
