@@ -73,6 +73,11 @@ class ProbabilityCorrector(nn.Module):
         torch.Size([5, 3])
     """
 
+    model: nn.Module
+    recipe: Recipe
+    engine: PassEngine
+    method: AttributionMethod | None
+
     def __init__(
         self,
         model: nn.Module,
@@ -93,11 +98,14 @@ class ProbabilityCorrector(nn.Module):
         super().__init__()
         names = {*options_of(Recipe), *SHORT_FORMS}
         changes = {name: overrides.pop(name) for name in names if name in overrides}
+        if share is not None and share.model is not model:
+            raise ArgumentError("share must be a corrector of the same model, got one of another model")
         self.model = model
         self.preprocessing = preprocessing
         self._strict_top_k = "top_k" in changes
         self.recipe = _recipe(Recipe.of(recipe), method, target_layer, changes, overrides)
         self._strict_top_k |= self.recipe.top_k != default_of(Recipe, "top_k")
+        self._layer_by_name = not isinstance(target_layer, nn.Module)
         if self.recipe.fitted_for is not None:
             _check_model(self.recipe.fitted_for, model, preprocessing)
         self.views: tuple[tuple[View, float], ...] = self.recipe.active_views
@@ -113,9 +121,19 @@ class ProbabilityCorrector(nn.Module):
                 compile=compile,
             )
         )
-        self.method: AttributionMethod | None = None
+        self.method = None
         if self.recipe.method is not None or self.needs_maps:
-            self._bind(method, target_layer, share, dataset)
+            if method is None or isinstance(method, str):
+                # As they were given: the recipe has their description, which is no tensor, tuple or function.
+                options = {**self.recipe.method_options, **overrides}
+                layer = target_layer if isinstance(target_layer, nn.Module) else self.recipe.target_layer
+                self.method = self._shared(share, layer) or create_attribution(
+                    self.recipe.method, model, layer, **options
+                )
+            else:
+                self.method = create_attribution(method, model, target_layer)
+                self.recipe = _described(self.recipe, self.method)
+            self._bind(self.method, dataset)
 
     @classmethod
     def from_file(
@@ -131,26 +149,19 @@ class ProbabilityCorrector(nn.Module):
         """
         return cls(model, recipe=path, preprocessing=preprocessing, **options)
 
-    def _bind(
-        self, method: Any, target_layer: str | nn.Module | None, share: "ProbabilityCorrector | None", dataset: Any
-    ) -> None:
-        """Makes the method, or takes that of another corrector where it is the same."""
-        recipe = self.recipe
-        by_name = method is None or isinstance(method, str)
-        layer = target_layer if isinstance(target_layer, nn.Module) else recipe.target_layer
-        if by_name and share is not None and share.method is not None and _maps_of(share.recipe) == _maps_of(recipe):
-            self.method = share.method
-            return
-        given = recipe.method if by_name else method
-        options = dict(recipe.method_options) if by_name else {}
-        self.method = create_attribution(given, self.model, layer if by_name else target_layer, **options)
-        if self.method.model is not self.model:
+    def _shared(self, share: "ProbabilityCorrector | None", layer: str | nn.Module | None) -> AttributionMethod | None:
+        """The method of another corrector, where it is the same."""
+        if share is None or isinstance(layer, nn.Module) or not share._layer_by_name:
+            return None
+        return share.method if _maps_of(share.recipe) == _maps_of(self.recipe) else None
+
+    def _bind(self, method: AttributionMethod, dataset: Any) -> None:
+        """Hands the method what it may need."""
+        if method.model is not self.model:
             raise ArgumentError("method must be bound to the model that is corrected, but it is bound to another one")
-        if not by_name:
-            self.recipe = _described(recipe, self.method)
-        self.method.use_engine(self.engine)
+        method.use_engine(self.engine)
         if dataset is not None:
-            self.method.use_dataset(dataset, None if self.preprocessing is None else self.preprocessing.transform)
+            method.use_dataset(dataset, None if self.preprocessing is None else self.preprocessing.transform)
 
     @property
     def guide(self) -> AttributionMethod:
@@ -481,11 +492,11 @@ def _check_model(fitted_for: Mapping[str, Any], model: nn.Module, preprocessing:
 
 
 def _maps_of(recipe: Recipe) -> tuple[Any, ...]:
-    return recipe.method_spec, recipe.target_layer
+    return recipe.method, recipe.method_options, recipe.target_layer
 
 
 def _described(recipe: Recipe, method: AttributionMethod) -> Recipe:
     """The recipe with the method as it describes itself."""
     own = dict(method.settings)
-    name, layer = str(own.pop("method")), own.pop("target_layer", None)
+    name, layer = str(own.pop("method", type(method).__name__)), own.pop("target_layer", None)
     return dataclasses.replace(recipe, method=name, target_layer=layer, method_options=describe(own))
