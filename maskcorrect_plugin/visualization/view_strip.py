@@ -11,15 +11,15 @@ from .correction_case import Case, Shown, number
 from .palette import EDGE, LINE, NORMAL, wrap
 from .pictures import Pixels, draw_box, fitted_size, overlay
 
-WIDEST = 1.75
+WIDEST = 1.5
 """Inches: width of a panel, at most."""
 PER_ROW = 6
 """Panels side by side, at most."""
 GAP = 0.08
 """Inches between panels."""
-BOX_STYLES = (("#F0E442", "solid"), ("#CC79A7", "dashed"), ("#56B4E9", "dotted"), ("#FFFFFF", "dashdot"))
-"""Colours and lines of boxes on the original, and of the frames of what was cut out there: for grey print they differ in
-both."""
+BOX_STYLES = (("#F0E442", "solid"), ("#CC79A7", "dashed"), ("#56B4E9", "dotted"), ("#7BE495", "dashdot"))
+"""Colours and lines of boxes on the original; what was cut out there has a frame of the colour. Beyond four they come
+again."""
 TEXT_LINES = 4
 """Of what was said to pictures that were not given."""
 
@@ -57,7 +57,9 @@ class Strip:
 
     def __init__(self, case: Case, width: float, top: float) -> None:
         aspect = case.picture.shape[0] / case.picture.shape[1]
-        panels = list(_panels(case))
+        panels = _panels(case)
+        if [panel.is_original for panel in panels] == [True]:
+            aspect = panels[0].picture.shape[0] / panels[0].picture.shape[1]
         per_row = -(-len(panels) // -(-len(panels) // PER_ROW)) if panels else 1
         self.cell = min((width - 2 * EDGE + GAP) / per_row - GAP, WIDEST)
         size = fitted_size(self.cell, aspect)
@@ -130,6 +132,6 @@ def frame_panel(axes: Axes, boxes: Sequence[Box], shown: Shown) -> None:
     """A picture that was cut out of the original gets the frame of its box there."""
     if shown.box is None or len(boxes) < 2:
         return
-    color, line = BOX_STYLES[boxes.index(shown.box) % len(BOX_STYLES)]
+    color, _ = BOX_STYLES[boxes.index(shown.box) % len(BOX_STYLES)]
     for spine in axes.spines.values():
-        spine.set(edgecolor=color, linewidth=2.4, linestyle=line)
+        spine.set(edgecolor=color, linewidth=2.4)
