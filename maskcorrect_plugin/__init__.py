@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .comparison import compare as compare
     from .corrector import ProbabilityCorrector as ProbabilityCorrector
     from .corrector import correct_together as correct_together
+    from .corrector import make_correctors as make_correctors
     from .datasets import ImageDataset as ImageDataset
     from .datasets import load_dataset as load_dataset
     from .evaluation.evaluate import evaluate as evaluate
@@ -24,10 +25,8 @@ if TYPE_CHECKING:
     from .models import LoadedModel as LoadedModel
     from .models import Preprocessing as Preprocessing
     from .models import load_model as load_model
-    from .models.preprocessing import Preprocessing as Preprocessing
     from .pictures import Picture as Picture
     from .recipe import Recipe as Recipe
-    from .pictures import Picture as Picture
     from .registry import create_attribution as create_attribution
     from .registry import list_attributions as list_attributions
     from .registry import list_backends as list_backends
@@ -54,16 +53,14 @@ _HOMES = {
     "Observation": "maskcorrect_plugin.attribution",
     "Picture": "maskcorrect_plugin.pictures",
     "Preprocessing": "maskcorrect_plugin.models",
-    "Picture": "maskcorrect_plugin.pictures",
-    "Preprocessing": "maskcorrect_plugin.models.preprocessing",
     "ProbabilityCorrector": "maskcorrect_plugin.corrector",
     "Recipe": "maskcorrect_plugin.recipe",
     "RunFolder": "maskcorrect_plugin.evaluation.run_folder",
     "ScoreCAM": "maskcorrect_adapters.score_cam",
     "View": "maskcorrect_plugin.views",
     "ZoomView": "maskcorrect_plugin.views",
-    "correct_together": "maskcorrect_plugin.corrector",
     "compare": "maskcorrect_plugin.comparison",
+    "correct_together": "maskcorrect_plugin.corrector",
     "create_attribution": "maskcorrect_plugin.registry",
     "create_view": "maskcorrect_plugin.views",
     "evaluate": "maskcorrect_plugin.evaluation.evaluate",
@@ -73,6 +70,7 @@ _HOMES = {
     "list_views": "maskcorrect_plugin.views",
     "load_dataset": "maskcorrect_plugin.datasets",
     "load_model": "maskcorrect_plugin.models",
+    "make_correctors": "maskcorrect_plugin.corrector",
     "register_backend": "maskcorrect_plugin.registry",
 }
 

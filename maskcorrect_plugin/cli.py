@@ -23,6 +23,7 @@ EXAMPLES = """\
 Examples:
 
 \b
+  maskcorrect correct photo.jpg -m torchvision:resnet50 --recipe zoom
   maskcorrect correct photo.jpg -m torchvision:resnet50 --method CAM
   maskcorrect correct photos/ -m timm:resnet50.a1_in1k --max-gap 0.5 -o out
   maskcorrect correct photos/ -m torchvision:vgg16 --weights birds.pt \\
@@ -84,8 +85,8 @@ def _root(
 ) -> None:
     """Correct the class probabilities of a CNN with its own explanations, without retraining.
 
-    What the network did not use for each of its top K answers is hidden, it is asked again, and what it says is added
-    to what it said.
+    The network predicts again on views of the image, by default on what it used for each of its top K answers, and the
+    answers are put together.
     """
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
@@ -97,14 +98,18 @@ def correct(
     images: opt.Images,
     model: opt.Model,
     weights: opt.Weights = "DEFAULT",
-    method: opt.Method = "ScoreCAM",
+    recipe: opt.RecipeName = "paper",
+    method: opt.Method = None,
     top_k: opt.TopK = None,
-    threshold: opt.Threshold = 0.1,
-    view: opt.View = opt.ViewName.mask,
-    fill: opt.Fill = opt.FillName.zero,
-    vote: opt.Vote = opt.VoteName.distribution,
-    candidate_weights: opt.CandidateWeights = opt.WeightsName.probs,
+    views: opt.Views = None,
+    threshold: opt.Threshold = None,
+    fill: opt.Fill = None,
+    pool: opt.Pool = None,
+    view_weights: opt.ViewWeights = None,
+    vote: opt.Vote = None,
+    candidate_weights: opt.CandidateWeights = None,
     max_gap: opt.MaxGap = None,
+    temperature: opt.Temperature = None,
     target_layer: opt.TargetLayer = None,
     preset: opt.Preset = None,
     precision: opt.Precision = opt.PrecisionName.float32,
@@ -130,18 +135,23 @@ def correct(
     raise typer.Exit(run_correct(CorrectOptions(**given)))
 
 
-@app.command(short_help="List the attribution methods.")
+@app.command(short_help="List methods, views, pools and recipes.")
 def methods(
     pattern: Annotated[
         str,
         typer.Argument(metavar="[PATTERN]", help="Only names that match, such as '*Score*'; * and ? as in a shell."),
     ] = "*",
 ) -> None:
-    """List every attribution method: its backend, what it costs, whether it is installed and how to install it."""
-    from .commands.methods import method_rows, methods_text  # imports torch
+    """List what a correction is made of: attribution methods and what they cost, map sources, views, pools, recipes.
 
-    rows = method_rows(pattern)
-    typer.echo(methods_text(rows, terminal_width(), Style.of(sys.stdout)))
+    With a pattern only the methods that match.
+    """
+    from .commands.methods import method_rows, methods_text, parts_text  # imports torch
+
+    rows, width, style = method_rows(pattern), terminal_width(), Style.of(sys.stdout)
+    typer.echo(methods_text(rows, width, style))
+    if pattern == "*":
+        typer.echo(parts_text(width, style))
 
 
 @app.command(short_help="Show it on the network that comes with it.")
@@ -166,6 +176,7 @@ def live_page(
     weights: opt.Weights = "DEFAULT",
     classes: opt.Classes = None,
     device: opt.Device = None,
+    recipe: opt.RecipeName = "paper",
     host: Annotated[
         str,
         typer.Option(
@@ -184,7 +195,7 @@ def live_page(
     """
     from .app.server import ServerOptions, serve  # imports torch
 
-    serve(ServerOptions(host, port, model, weights, classes, device))
+    serve(ServerOptions(host, port, model, weights, classes, device, recipe))
 
 
 register(app)

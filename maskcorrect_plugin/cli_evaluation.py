@@ -14,6 +14,8 @@ Examples:
 
 \b
   maskcorrect evaluate demo --model demo --method CAM --method control:hflip -o runs/demo
+  maskcorrect evaluate photos/ -m torchvision:resnet50 --recipe paper \\
+                       --recipe zoom --recipe unguided -o runs/r50
   maskcorrect evaluate photos/ -m torchvision:resnet50 --method CAM -o runs/r50
   maskcorrect evaluate imagenet/ -m torchvision:vgg16 --max-gap 0.5 --dry-run
   torchrun --nproc-per-node=8 -m maskcorrect_plugin evaluate imagenet/ \\
@@ -27,15 +29,19 @@ def evaluate(
     data: ev.Data,
     model: ev.ModelOfRun = "",
     weights: opt.Weights = "DEFAULT",
+    recipes: ev.Recipes = None,
     methods: ev.Methods = None,
     output: ev.Run = None,
     top_k: opt.TopK = None,
-    threshold: opt.Threshold = 0.1,
-    view: opt.View = opt.ViewName.mask,
-    fill: opt.Fill = opt.FillName.zero,
-    vote: opt.Vote = opt.VoteName.distribution,
-    candidate_weights: opt.CandidateWeights = opt.WeightsName.probs,
+    views: opt.Views = None,
+    threshold: opt.Threshold = None,
+    fill: opt.Fill = None,
+    pool: opt.Pool = None,
+    view_weights: opt.ViewWeights = None,
+    vote: opt.Vote = None,
+    candidate_weights: opt.CandidateWeights = None,
     max_gap: opt.MaxGap = None,
+    temperature: opt.Temperature = None,
     target_layer: opt.TargetLayer = None,
     preset: opt.Preset = None,
     subset: ev.Subset = "p1-p5<0.5",
@@ -107,7 +113,7 @@ def sweep(
         str | None,
         typer.Option(
             metavar="LIST|A:B:STEP",
-            help="Thresholds in [0, 1): 0:0.6:0.1, or 0.1,0.3. [default: the run's]",
+            help="Thresholds of all views that have one, in [0, 1): 0:0.6:0.1, or 0.1,0.3. [default: the views' own]",
             show_default=False,
         ),
     ] = None,
@@ -117,14 +123,23 @@ def sweep(
             "--top-k", "-k", metavar="LIST|A:B", help="K: 1:5, or 1,3. [default: the run's]", show_default=False
         ),
     ] = None,
-    view: Annotated[
-        str | None, typer.Option(metavar="mask,crop", help="Views. [default: the run's]", show_default=False)
+    views: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="VIEWS",
+            help="Views that are shown together, joined by +: 'zoom[threshold=0.3,map=merged]+hflip'. Several times: "
+            "several such sets. [default: the run's]",
+            show_default=False,
+        ),
+    ] = None,
+    pool: Annotated[
+        str | None, typer.Option(metavar="sum,log", help="Pools. [default: the run's]", show_default=False)
     ] = None,
     vote: Annotated[
         str | None,
         typer.Option(metavar="distribution,diagonal", help="Votes. [default: the run's]", show_default=False),
     ] = None,
-    weights: Annotated[
+    candidate_weights: Annotated[
         str | None,
         typer.Option(
             metavar="probs,uniform", help="Weights of the candidates. [default: the run's]", show_default=False

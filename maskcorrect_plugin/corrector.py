@@ -26,6 +26,7 @@ from .pictures import Picture
 from .recipe import PAPER, SHORT_FORMS, Recipe
 from .registry import create_attribution
 from .results import CorrectionResult, check_keep
+from .rgb import to_rgb, upright
 from .second_pass import Answers
 from .views import ImageBatch, View
 
@@ -121,10 +122,9 @@ class ProbabilityCorrector(nn.Module):
         recipe = self.recipe
         by_name = method is None or isinstance(method, str)
         layer = target_layer if isinstance(target_layer, nn.Module) else recipe.target_layer
-        if by_name and share is not None and share.recipe.method_spec == recipe.method_spec and share.method:
-            if share.recipe.target_layer == recipe.target_layer:
-                self.method = share.method
-                return
+        if by_name and share is not None and share.method is not None and _maps_of(share.recipe) == _maps_of(recipe):
+            self.method = share.method
+            return
         given = recipe.method if by_name else method
         options = dict(recipe.method_options) if by_name else {}
         self.method = create_attribution(given, self.model, layer if by_name else target_layer, **options)
@@ -172,8 +172,8 @@ class ProbabilityCorrector(nn.Module):
     def settings(self) -> dict[str, Any]:
         """What a result depends on besides model and images, as plain values.
 
-        The options of the recipe, with what ``"auto"`` took, the layer that was found and the method's own defaults; and
-        how the model is run.
+        The options of the recipe, with what ``"auto"`` took, the layer that was found and the method's own defaults;
+        and how the model is run.
         """
         resolved = self.recipe if self.method is None else _described(self.recipe, self.method)
         context = {} if self.method is None else dict(self.method.context)
@@ -200,8 +200,8 @@ class ProbabilityCorrector(nn.Module):
         """Corrects a batch. The result of an image does not depend on the others in the batch.
 
         Args:
-            inputs: Tensor (N,C,H,W), normalised as the model expects, or a list of PIL images or `Picture`s, which views
-                of the original need.
+            inputs: Tensor (N,C,H,W), normalised as the model expects, or a list of PIL images or `Picture`s, which
+                views of the original need.
             labels: The truth, one class per image: only map sources that say so look at it.
             ids: A name for each image: only what draws at random looks at it, to make the same choice again.
             keep: What else to keep: ``"attributions"`` (N,K,H,W), ``"view_probs"`` (N,V,M) and ``"coarse_maps"``
@@ -251,6 +251,22 @@ class ProbabilityCorrector(nn.Module):
         self.preprocessing.check_pictures()
 
 
+def make_correctors(model: nn.Module, recipes: Mapping[str, Recipe], **options: Any) -> dict[str, ProbabilityCorrector]:
+    """A corrector for each recipe, which share one engine, and equal methods: see `correct_together`.
+
+    Args:
+        model: The classifier.
+        recipes: By name.
+        **options: Of `ProbabilityCorrector`, the same for all: ``preprocessing``, ``dataset``, ``output``, ...
+    """
+    made: dict[str, ProbabilityCorrector] = {}
+    for name, recipe in recipes.items():
+        alike = (each for each in made.values() if _maps_of(each.recipe) == _maps_of(recipe))
+        share = next(alike, next(iter(made.values()), None))
+        made[name] = ProbabilityCorrector(model, recipe=recipe, share=share, **options)
+    return made
+
+
 def correct_together(
     correctors: Mapping[str, ProbabilityCorrector],
     inputs: Tensor | Image.Image | Picture | Sequence[Image.Image | Picture],
@@ -261,8 +277,8 @@ def correct_together(
 ) -> dict[str, CorrectionResult]:
     """Several corrections of the same images, which share the first forward, maps and equal views.
 
-    Only correctors that were made with ``share=`` have an engine in common; others are run one after the other. Forwards
-    and seconds of each result are what it takes by itself.
+    Only correctors of `make_correctors`, or made with ``share=``, have an engine in common; others are run one after
+    the other. Forwards and seconds of each result are what it takes by itself.
 
     Args:
         correctors: By name.
@@ -368,7 +384,7 @@ def _picture_batches(
 def _loaded(corrector: ProbabilityCorrector, image: Image.Image, wanted: bool) -> Picture | Tensor:
     """A picture with its original where a view wants it, else the input alone."""
     preprocessing = corrector.preprocessing
-    made: Picture | Tensor = preprocessing.picture(image) if wanted else preprocessing.inputs(image)
+    made: Picture | Tensor = preprocessing.picture(image) if wanted else preprocessing(to_rgb(upright(image)))
     return made
 
 
@@ -427,6 +443,10 @@ def _recipe(recipe: Recipe, method: Any, target_layer: Any, changes: dict[str, A
     layer = target_layer if isinstance(target_layer, str) else recipe.target_layer
     known = {**recipe.method_options, **options}
     return recipe.replace(target_layer=layer, method_options=known) if layer or options else recipe
+
+
+def _maps_of(recipe: Recipe) -> tuple[Any, ...]:
+    return recipe.method_spec, recipe.target_layer
 
 
 def _described(recipe: Recipe, method: AttributionMethod) -> Recipe:

@@ -10,13 +10,14 @@ import hashlib
 import inspect
 import json
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from .printable import stable_text
 
 DIGEST = 12
 """Hexadecimal digits of a content hash that are kept."""
@@ -80,16 +81,6 @@ def digest_of(description: Any) -> str:
 def qualified_name(cls: Any) -> str:
     """``package.module.Class``."""
     return f"{cls.__module__}.{cls.__qualname__}"
-
-
-def stable_text(value: Any) -> str:
-    """What an object says of itself, without addresses in memory, which are others in every process.
-
-    Example:
-        >>> stable_text(len), stable_text(object())
-        ('<built-in function len>', '<object object>')
-    """
-    return re.sub(r" at 0x[0-9a-f]+", "", " ".join(repr(value).split()))
 
 
 def model_fingerprint(model: nn.Module) -> str:

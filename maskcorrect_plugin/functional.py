@@ -1,7 +1,8 @@
 """The method as pure tensor mathematics (Maeng and Baek, "CNN-based Class Probability Correction using Mask-image").
 
 Words: ``N`` images, ``M`` classes, ``K`` candidates, ``V`` views. ``probs`` is ``Y`` of the paper, ``view_probs`` are
-what the model says to what it is shown again (of the paper: ``P_k = f(M_k)``), ``correction`` is ``R``. Nothing here runs a model, keeps state or moves data between devices.
+what the model says to what it is shown again (of the paper: ``P_k = f(M_k)``), ``correction`` is ``R``. Nothing here
+runs a model, keeps state or moves data between devices.
 """
 
 import torch
@@ -10,11 +11,7 @@ from torch import Tensor
 
 from .checks import check_choice, check_int, check_number
 from .errors import ArgumentError
-
-WEIGHTS = ("probs", "uniform")
-VOTES = ("distribution", "diagonal")
-POOLS = ("sum", "log")
-"""Linear opinion pool (the paper's sum) and logarithmic opinion pool."""
+from .recipe_options import POOLS, VOTES, WEIGHTS
 
 GAP_RANK = 5
 """The paper's gap is between the first and the fifth probability."""

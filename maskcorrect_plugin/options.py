@@ -8,69 +8,41 @@ import dataclasses
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from .checks import check_choice, check_int, check_number, nearest
 from .errors import ArgumentError, ArgumentTypeError
+from .recipe_options import Option
 
 Check = Callable[[str, Any], Any]
 """From an option's name and a value to the value as it is kept; raises ValueError or TypeError."""
 _KEY = "option"
 
 
-@dataclass(frozen=True)
-class Option:
-    """What is known of one option.
+def option(known: Option, check: Check | None = None) -> Any:
+    """A dataclass field that is an option.
 
-    Attributes:
-        name: As an argument; on the command line with hyphens.
-        default: What holds where nothing is given.
-        help: One line for the command line and the documents.
-        allowed: The words or the range that it takes, as text; empty where the help says it.
-        choices: The words that it takes, where there are only some.
+    Args:
+        known: What is known of it; its name must be the field's.
+        check: Checks its values; not needed where it has choices.
     """
-
-    name: str
-    default: Any
-    help: str
-    allowed: str = ""
-    choices: tuple[str, ...] = ()
+    chosen = check or (lambda name, value: check_choice(name, value, known.choices))
+    return dataclasses.field(default=known.default, metadata={_KEY: (known, chosen)})
 
 
-def option(default: Any, help: str, check: Check, *, allowed: str = "", choices: tuple[str, ...] = ()) -> Any:
-    """A dataclass field that is an option."""
-    metadata = {_KEY: (help, check, allowed or "|".join(choices), choices)}
-    return dataclasses.field(default=default, metadata=metadata)
-
-
-def choice(default: str, choices: tuple[str, ...], help: str) -> Any:
-    """An option that is one of some words."""
-    return option(default, help, lambda name, value: check_choice(name, value, choices), choices=choices)
-
-
-def number(default: float, low: float, high: float, help: str, *, include_high: bool = False) -> Any:
+def number(known: Option, low: float, high: float, *, include_high: bool = False) -> Any:
     """An option that is a number in ``[low, high)``, or in ``[low, high]``."""
-
-    def check(name: str, value: Any) -> float:
-        return check_number(name, value, low, high, include_high=include_high)
-
-    return option(default, help, check, allowed=f"{low:g} to {'' if include_high else 'below '}{high:g}")
+    return option(known, lambda name, value: check_number(name, value, low, high, include_high=include_high))
 
 
-def whole(default: int, low: int, help: str) -> Any:
+def whole(known: Option, low: int) -> Any:
     """An option that is a whole number of at least `low`."""
-    return option(default, help, lambda name, value: check_int(name, value, low), allowed=f"{low} or more")
+    return option(known, lambda name, value: check_int(name, value, low))
 
 
 def options_of(owner: Any) -> dict[str, Option]:
     """The options of a class of options (or of an object of it), by name, in their order."""
-    found = {}
-    for field in dataclasses.fields(owner):
-        if _KEY in field.metadata:
-            help_text, _, allowed, choices = field.metadata[_KEY]
-            found[field.name] = Option(field.name, field.default, help_text, allowed, choices)
-    return found
+    return {field.name: field.metadata[_KEY][0] for field in dataclasses.fields(owner) if _KEY in field.metadata}
 
 
 def default_of(owner: Any, name: str) -> Any:

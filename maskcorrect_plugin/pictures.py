@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from .checks import check_choice, check_int, check_number
-from .errors import ArgumentError
+from .errors import ArgumentError, ArgumentTypeError
 from .rgb import to_rgb, upright
 
 MIN_SIDE = 0.25
@@ -89,14 +89,17 @@ class Picture:
                 boxes the pixels that are left are enlarged.
 
         Raises:
-            ValueError: it cannot be told where the input lies, or `min_side` is not allowed. Whatever the transform
-                raises comes as it is.
+            ValueError: it cannot be told where the input lies, or `min_side` is not allowed.
+            TypeError: the transform gives no tensor (C,H,W). What it raises comes as it is.
         """
         _check_min_side(min_side)
         rgb = upright(image)
         if rgb.mode != "RGB" or rgb.has_transparency_data:
             rgb = to_rgb(rgb)
         inputs = preprocessing.transform(rgb)
+        if not isinstance(inputs, Tensor) or inputs.ndim != 3:
+            given = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
+            raise ArgumentTypeError(f"transform must give a floating-point tensor (C,H,W), got {given}")
         box = preprocessing.locate(rgb.size)
         kept = _reduced(rgb, math.ceil(max(inputs.shape[-2:]) / min_side))
         box = box.scaled(kept.width / rgb.width, kept.height / rgb.height)
@@ -173,7 +176,7 @@ def _reduced(image: Image.Image, shorter: int) -> Image.Image:
     if scale >= 1:
         return image
     width, height = (max(shorter, round(side * scale)) for side in image.size)
-    return image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    return image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=1.5)
 
 
 def _clipped(box: Box, size: Sequence[int]) -> Box:

@@ -17,18 +17,8 @@ from typing import Any
 from .checks import check_number, nearest
 from .describing import UNDESCRIBED, describe, digest_of
 from .errors import ArgumentError, ArgumentTypeError
-from .functional import POOLS, VOTES, WEIGHTS
-from .options import (
-    check_names,
-    check_options,
-    choice,
-    format_spec,
-    option,
-    options_of,
-    parse_spec,
-    split_top_level,
-    whole,
-)
+from .options import check_names, check_options, format_spec, option, options_of, parse_spec, split_top_level, whole
+from .recipe_options import RECIPE as OPTIONS
 from .views import CANDIDATES, MERGED, View, create_view
 
 FORMAT = "maskcorrect_plugin.recipe/1"
@@ -116,60 +106,17 @@ class Recipe:
         'hflip'
     """
 
-    method: str | None = option(
-        "ScoreCAM",
-        "the attribution method: ScoreCAM works on any CNN, CAM is far cheaper but needs global average pooling and one "
-        "linear head, library:ClassName takes another library's; options of its own go in brackets: "
-        "'ScoreCAM[max_masks=64]'. 'maskcorrect methods' lists all",
-        _check_method,
-        allowed="NAME",
-    )
-    target_layer: str | None = option(
-        None,
-        "module whose feature maps make the maps, such as layer4 or features.29; by default the last convolutional "
-        "feature map, found by itself",
-        _check_text,
-        allowed="NAME",
-    )
-    method_options: Mapping[str, Any] = option((), "options of the method", _check_mapping)
-    top_k: int = whole(
-        5, 1, "how many of the most probable classes are candidates: 1 to the number of classes, or all where there are "
-        "fewer"
-    )  # fmt: skip
-    views: tuple[str | View, ...] = option(
-        ("mask",),
-        "what the network is shown again; options in brackets: 'zoom[threshold=0.3,map=merged]'. 'maskcorrect methods' "
-        "lists all",
-        _check_views,
-        allowed="VIEW",
-    )
-    pool: str = choice(
-        "sum", POOLS, "how the answers are put together: their weighted sum (the paper), or the sum of their logarithms"
-    )
-    view_weights: tuple[float, ...] | None = option(
-        None, "the weight of each view, 0 or more; 1 each by default", _check_weights, allowed="B,..."
-    )
-    candidate_weights: str = choice(
-        "probs",
-        WEIGHTS,
-        "how the candidates are weighted: by their own probability (the paper), or all alike",
-    )
-    vote: str = choice(
-        "distribution",
-        VOTES,
-        "what counts of the answer to a candidate's picture: all of it (the paper), or the candidate's own probability",
-    )
-    max_gap: float | None = option(
-        None,
-        "correct only images whose gap, the first minus the fifth probability (of fewer classes, the last), is below G; "
-        "the others pass unchanged at the price of one forward; the paper reports on 0.5. By default all are corrected",
-        _check_gap,
-        allowed="0 to 1",
-    )
-    temperature: float = option(
-        1.0, "divides the logarithm of the corrected probabilities; above 1 flattens them", _check_temperature,
-        allowed="above 0",
-    )  # fmt: skip
+    method: str | None = option(OPTIONS["method"], _check_method)
+    target_layer: str | None = option(OPTIONS["target_layer"], _check_text)
+    method_options: Mapping[str, Any] = option(OPTIONS["method_options"], _check_mapping)
+    top_k: int = whole(OPTIONS["top_k"], 1)
+    views: tuple[str | View, ...] = option(OPTIONS["views"], _check_views)
+    pool: str = option(OPTIONS["pool"])
+    view_weights: tuple[float, ...] | None = option(OPTIONS["view_weights"], _check_weights)
+    candidate_weights: str = option(OPTIONS["candidate_weights"])
+    vote: str = option(OPTIONS["vote"])
+    max_gap: float | None = option(OPTIONS["max_gap"], _check_gap)
+    temperature: float = option(OPTIONS["temperature"], _check_temperature)
 
     def __post_init__(self) -> None:
         if isinstance(self.method, str):
@@ -264,8 +211,8 @@ class Recipe:
         """The same with some options changed; a new method has its own options and layer.
 
         Args:
-            **changes: Options, or one of `SHORT_FORMS`: ``view`` for ``views`` of one, ``threshold`` and ``fill`` for the
-                option of that name of the recipe's only view.
+            **changes: Options, or one of `SHORT_FORMS`: ``view`` for ``views`` of one, ``threshold`` and ``fill`` for
+                the option of that name of the recipe's only view.
         """
         short = {name: changes.pop(name) for name in SHORT_FORMS if name in changes}
         check_names("Recipe", changes, {**options_of(Recipe), **dict.fromkeys(SHORT_FORMS)})
@@ -296,8 +243,8 @@ class Recipe:
         base = _check_views("views", self.views if views is None else views)
         if view is None and len(base) > 1:
             raise ArgumentError(
-                f"{' and '.join(options)} would be the option of one view, but the recipe has {len(base)}; write it into "
-                "the view's brackets: 'zoom[threshold=0.3]'"
+                f"{' and '.join(options)} would be the option of one view, but the recipe has {len(base)}; write it "
+                "into the view's brackets: 'zoom[threshold=0.3]'"
             )
         made = create_view(base[0] if view is None else view)
         if not options:
@@ -352,8 +299,8 @@ class Recipe:
         """A recipe by name, with changes in brackets, from a file, or the recipe itself.
 
         Args:
-            recipe: ``"zoom"``, ``"zoom[method=CAM,top_k=3]"``, ``"unguided[views=hflip+whole]"``, the path of a file that
-                ends in ``.json``, or a `Recipe`.
+            recipe: ``"zoom"``, ``"zoom[method=CAM,top_k=3]"``, ``"unguided[views=hflip+whole]"``, the path of a file
+                that ends in ``.json``, or a `Recipe`.
 
         Example:
             >>> Recipe.of("unguided[views=hflip]").views
@@ -408,9 +355,3 @@ UNGUIDED = Recipe(views=("center[scale=0.85]", "center[scale=0.7]", "hflip", "wh
 
 RECIPES: Mapping[str, Recipe] = {"paper": PAPER, "zoom": ZOOM, "unguided": UNGUIDED}
 """Recipes by name."""
-SUMMARIES: Mapping[str, str] = {
-    "paper": "what the source states: Score-CAM, five candidates, the masked input, the weighted sum",
-    "zoom": "two crops of the original picture by the merged map, a flip, the whole picture",
-    "unguided": "two centre crops of the original picture, a flip, the whole picture: no map",
-}
-"""One line for each."""

@@ -53,8 +53,8 @@ class CorrectionResult:
             recipe has maps: ``method.render(coarse_maps, (H, W))`` gives the attributions. NaN where nothing was
             corrected.
         columns: For each view its text form and how many of the V pictures are its own, in order.
-        settings: Everything that the result depends on besides model and images: the options of the recipe, as they were
-            resolved, with ``output`` and ``precision``.
+        settings: Everything that the result depends on besides model and images: the options of the recipe, as they
+            were resolved, with ``output`` and ``precision``.
     """
 
     probs: Tensor

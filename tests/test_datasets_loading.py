@@ -15,10 +15,11 @@ from PIL import Image
 from torch.utils.data import TensorDataset
 from torchvision.transforms import v2
 
-from maskcorrect_plugin import load_dataset
+from maskcorrect_plugin import Preprocessing, load_dataset
 from maskcorrect_plugin.datasets import ImageDataset, ImageRecord, as_image_dataset, iterate_groups, worker_deaths
 from maskcorrect_plugin.errors import ArgumentError, LoadingError
 from maskcorrect_plugin.images import load_batch
+from maskcorrect_plugin.models.preprocessing import ResizeCrop
 
 TO_TENSOR = v2.Compose([v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True)])
 
@@ -104,6 +105,93 @@ def test_positions_outside_the_data_are_refused_at_once(folder, groups):
         iterate_groups(load_dataset(folder), TO_TENSOR, groups)
     with pytest.raises(ArgumentError, match="num_workers must be at least 0, got -1"):
         iterate_groups(load_dataset(folder), TO_TENSOR, [(0,)], -1)
+
+
+# --- pictures ---------------------------------------------------------------------------------------------------------
+
+PREPROCESSING = ResizeCrop(16, 20).prepare()
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Seven files of different sizes and noise, the third damaged; the last one is reduced when it is read."""
+    sizes = [(30, 20), (20, 30), (9, 9), (1, 1), (64, 65), (33, 17), (300, 200)]
+    for index, (width, height) in enumerate(sizes):
+        values = np.random.default_rng(index).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        Image.fromarray(values).save(tmp_path / f"{index}.png")
+    (tmp_path / "2.png").write_bytes(b"text")
+    return tmp_path
+
+
+def same(first, second):
+    return (
+        torch.equal(first.inputs, second.inputs)
+        and torch.equal(first.pixels, second.pixels)
+        and (first.box, first.size) == (second.box, second.size)
+    )
+
+
+@pytest.mark.parametrize("num_workers", WORKERS)
+def test_pictures_of_any_size_are_loaded_with_their_inputs(photos, num_workers):
+    dataset = load_dataset(photos)
+    groups = [(0, 1, 2, 3), (), (2,), (6, 5, 4, 6)]
+    loaded = list(iterate_groups(dataset, PREPROCESSING, groups, num_workers, pictures=True))
+    plain = list(iterate_groups(dataset, PREPROCESSING, groups, num_workers))
+    assert [group.kept for group in loaded] == [[0, 1, 3], [], [], [0, 1, 2, 3]]
+    assert all(group.pictures is None for group in plain)
+    for group, tensors in zip(loaded, plain, strict=True):
+        assert torch.equal(group.inputs, tensors.inputs) and group.failures == tensors.failures
+        assert len(group.pictures) == len(group.inputs)
+        for row, position, each in zip(group.inputs, group.kept, group.pictures, strict=True):
+            assert same(each, dataset.load(group.indices[position], PREPROCESSING.picture))
+            assert each.inputs.data_ptr() == row.data_ptr()  # in memory once
+    assert loaded[0].pictures[0].pixels.tolist() == v2.functional.pil_to_tensor(dataset.image(0)).tolist()
+    assert loaded[3].pictures[0].pixels.shape == (3, 64, 96)
+
+
+def test_pictures_of_a_group_are_sent_as_one_piece(photos):
+    [group] = iterate_groups(load_dataset(photos), PREPROCESSING, [(0, 1, 4, 6)], 2, pictures=True)
+    assert len({picture.pixels.untyped_storage().data_ptr() for picture in group.pictures}) == 1
+
+
+@pytest.mark.parametrize("num_workers", WORKERS)
+def test_tensors_have_no_pictures_and_say_so(num_workers):
+    items = [(torch.zeros(3, 16, 16), 0), (Image.new("RGB", (40, 30)), 1)]
+    [group] = iterate_groups(as_image_dataset(items), PREPROCESSING, [(0, 1)], num_workers, pictures=True)
+    assert group.kept == [1] and group.pictures[0].size == (30, 40)
+    assert group.failures == {0: "a tensor has no picture behind it, and the original pictures are needed"}
+
+
+def test_pictures_need_a_preprocessing(photos):
+    with pytest.raises(TypeError, match="transform must be a Preprocessing where pictures are asked for, got Compose"):
+        iterate_groups(load_dataset(photos), TO_TENSOR, [(0,)], pictures=True)
+
+
+def test_a_picture_whose_place_is_not_found_is_a_failure(photos):
+    padding = Preprocessing.of(v2.Compose([v2.Resize(16), v2.Pad(2), v2.CenterCrop(18), TO_TENSOR]))
+    [group] = iterate_groups(load_dataset(photos), padding, [(0,)], pictures=True)
+    assert "the transform pads: some of what it gives" in group.failures[0]
+    assert group.pictures == []
+
+
+def test_load_batch_gives_pictures_in_the_order_of_its_rows(photos):
+    files = [photos / f"{index}.png" for index in (2, 0, 6)]
+    batch = load_batch(files, PREPROCESSING.picture, pictures=True)
+    assert batch.kept == [1, 2] and [file.name for file, _ in batch.failures] == ["2.png"]
+    for row, each, file in zip(batch.inputs, batch.pictures, files[1:], strict=True):
+        assert same(each, PREPROCESSING.picture(Image.open(file))) and torch.equal(row, each.inputs)
+
+
+@pytest.mark.slow
+def test_workers_that_are_started_afresh_load_the_same_pictures(photos, spawning):
+    arguments = load_dataset(photos), PREPROCESSING, [(0, 1), (6,)]
+    for fresh, own in zip(
+        iterate_groups(*arguments, 1, pictures=True), iterate_groups(*arguments, pictures=True), strict=True
+    ):
+        assert all(same(a, b) for a, b in zip(fresh.pictures, own.pictures, strict=True))
+
+
+# --- workers ----------------------------------------------------------------------------------------------------------
 
 
 def gone_within(seconds, children):

@@ -4,11 +4,9 @@ import sys
 
 from maskcorrect_plugin.commands.outputs import OutputFolder
 from maskcorrect_plugin.commands.terminal import Style, plain_warnings, speed_notes
-from maskcorrect_plugin.corrector import ProbabilityCorrector
 from maskcorrect_plugin.errors import ArgumentError
 from maskcorrect_plugin.images import find_images
 
-from .method_spec import MethodSpec
 from .run import CorrectOptions, CorrectRun
 
 
@@ -21,8 +19,7 @@ def correct(options: CorrectOptions) -> int:
     Raises:
         MaskCorrectError: wrong usage, before any image is corrected.
     """
-    spec = MethodSpec.parse(options.method)
-    options.check([(spec.name, spec.options)])
+    named = options.named_recipes([options.recipe], [] if options.method is None else [options.method])
     folder = None if options.output is None else OutputFolder(options.output, overwrite=options.overwrite)
     files = find_images(options.images)
     if folder is not None:  # the figures of an earlier run, where the folder lies among the images
@@ -33,6 +30,5 @@ def correct(options: CorrectOptions) -> int:
     style = Style.of(sys.stderr)
     with plain_warnings(style), speed_notes(style, shown=options.compile != "off" and not options.quiet):
         loaded = options.load()
-        arguments = {**options.corrector_arguments(loaded), **options.method_options(spec.name, spec.options)}
-        corrector = ProbabilityCorrector(loaded.model, spec.name, **arguments)
+        (corrector,) = options.correctors(named, loaded).values()
         return CorrectRun(options, loaded, corrector, files, folder).run()

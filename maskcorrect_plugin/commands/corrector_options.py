@@ -1,23 +1,24 @@
 """What every command that corrects shares: its options, the model that they describe, and arguments of correctors."""
 
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
 
 from maskcorrect_plugin.checks import check_int
-from maskcorrect_plugin.corrector import ProbabilityCorrector
-from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError, LayerError
+from maskcorrect_plugin.corrector import ProbabilityCorrector, make_correctors
+from maskcorrect_plugin.datasets import ImageDataset
+from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError
 from maskcorrect_plugin.models import LoadedModel, load_model
 from maskcorrect_plugin.models.preprocessing import Channels, check_channels
+from maskcorrect_plugin.recipe import Recipe, parse_views
 
-DEFAULT_TOP_K = 5
-SCORE_CAM = "ScoreCAM"
+from .recipes import check_recipes, named_recipes
+
 COMPILE = {"off": False, "on": True, "auto": "auto"}
+CHANGES = ("top_k", "views", "threshold", "fill", "pool", "vote", "candidate_weights", "max_gap", "temperature")
+"""Options that change every recipe of a command as they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +28,15 @@ class CorrectorOptions:
     model: str
     weights: str
     top_k: int | None
-    threshold: float
-    view: str
-    fill: str
-    vote: str
-    candidate_weights: str
+    views: Sequence[str] | None
+    threshold: float | None
+    fill: str | None
+    pool: str | None
+    view_weights: str | None
+    vote: str | None
+    candidate_weights: str | None
     max_gap: float | None
+    temperature: float | None
     target_layer: str | None
     preset: str | None
     precision: str
@@ -62,65 +66,56 @@ class CorrectorOptions:
             device=cuda if self.device in (None, "cuda") else self.device,
         )
 
-    def corrector_arguments(self, loaded: LoadedModel) -> dict[str, Any]:
-        """Arguments of `ProbabilityCorrector` besides the model and the method.
+    def named_recipes(self, recipes: Sequence[str], methods: Sequence[str]) -> dict[str, Recipe]:
+        """The recipes of the command by name, with what the options change: see `recipes.named_recipes`.
 
         Raises:
-            ValueError: `top_k` is above the number of classes.
-        """
-        top_k = min(DEFAULT_TOP_K, loaded.num_classes) if self.top_k is None else self.top_k
-        check_int("top_k", top_k, 1, loaded.num_classes)
-        return self._arguments(top_k, self.target_layer, loaded.mean, loaded.std)
-
-    def method_options(self, method: str, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Options of one method: its own, and the preset where it is Score-CAM."""
-        preset = {} if self.preset is None or method != SCORE_CAM else {"preset": self.preset}
-        return {**preset, **(options or {})}
-
-    def check(self, methods: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-        """Everything that needs no model, by making correctors of a model that does nothing.
-
-        Args:
-            methods: Their names with their own options, which may also be those of the corrector, such as `threshold`.
-
-        Raises:
-            MaskCorrectError: what is wrong.
+            MaskCorrectError: anything that is wrong with them and needs no model to be seen.
         """
         channels("mean", self.mean), channels("std", self.std)
-        methods = list(methods)
-        names = [name for name, _ in methods]
-        if self.preset is not None and SCORE_CAM not in names:
-            given = ", ".join(map(repr, names))
-            raise ArgumentError(f"preset is an option of the native ScoreCAM alone, but method is {given}")
-        normalisation = (0.5, 0.5, 0.5)  # black needs one, and that of the model is not known yet
-        arguments = self._arguments(self.top_k or DEFAULT_TOP_K, None, normalisation, normalisation)
-        for method, options in methods:
-            taken = next((name for name in ("model", "method") if name in options), None)
-            if taken is not None:
-                raise ArgumentError(f"method options must not be the {taken} itself, got {taken!r} in {method!r}")
-            own = self.method_options(method, options)
-            with suppress(LayerError):  # a method that must see its layer can only be made with the real model
-                ProbabilityCorrector(nn.Identity(), method, **{**arguments, **own})
+        changes = {name: value for name in CHANGES if (value := getattr(self, name)) not in (None, [], ())}
+        if "views" in changes:
+            changes["views"] = [view for text in changes["views"] for view in parse_views(text)]
+        if self.view_weights is not None:
+            changes["view_weights"] = _numbers("view_weights", self.view_weights)
+        if self.target_layer is not None:
+            changes["target_layer"] = self.target_layer
+        named = named_recipes(recipes, methods, changes, self.preset)
+        check_recipes(named)
+        return named
 
-    def _arguments(
-        self, top_k: int, target_layer: str | None, mean: Channels | None, std: Channels | None
-    ) -> dict[str, Any]:
-        return {
-            "target_layer": target_layer,
-            "top_k": top_k,
-            "threshold": self.threshold,
-            "view": self.view,
-            "fill": self.fill,
-            "vote": self.vote,
-            "weights": self.candidate_weights,
-            "max_gap": self.max_gap,
-            "output": self.model_output,
-            "batch_size": self.batch_size or "auto",
-            "precision": self.precision,
-            "compile": COMPILE[self.compile],
-            "mean": mean,
-            "std": std,
-        }
+    def correctors(
+        self, named: Mapping[str, Recipe], loaded: LoadedModel, dataset: ImageDataset | None = None
+    ) -> dict[str, ProbabilityCorrector]:
+        """A corrector for each recipe.
+
+        Args:
+            named: Of `named_recipes`.
+            loaded: The model.
+            dataset: Where `control:other_image` takes its other images from.
+
+        Raises:
+            ValueError: `top_k` was given and is above the number of classes.
+        """
+        if self.top_k is not None:
+            check_int("top_k", self.top_k, 1, loaded.num_classes)
+        return make_correctors(
+            loaded.model,
+            named,
+            preprocessing=loaded.preprocessing,
+            dataset=dataset,
+            output=self.model_output,
+            batch_size=self.batch_size or "auto",
+            precision=self.precision,
+            compile=COMPILE[self.compile],
+        )
+
+
+def _numbers(name: str, text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ArgumentError(f"{name} must be numbers with commas, such as 1,0.5; got {text!r}") from None
 
 
 def channels(name: str, text: str | None) -> Channels | None:

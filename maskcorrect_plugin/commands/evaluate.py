@@ -2,13 +2,12 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from maskcorrect_plugin.commands.corrector_options import SCORE_CAM, CorrectorOptions
-from maskcorrect_plugin.commands.method_spec import MethodSpec, check_specs
+from maskcorrect_plugin.commands.corrector_options import CorrectorOptions
 from maskcorrect_plugin.commands.terminal import Style, echo, plain_warnings, speed_notes
 from maskcorrect_plugin.datasets import ImageDataset, SampledDataset, load_dataset
 from maskcorrect_plugin.errors import ArgumentError
@@ -21,8 +20,8 @@ from maskcorrect_plugin.evaluation.subset import PAPER_SUBSET, Subset
 from maskcorrect_plugin.evaluation.worker import Worker
 from maskcorrect_plugin.inference import first_tensor
 from maskcorrect_plugin.models import LoadedModel
+from maskcorrect_plugin.recipe import Recipe
 
-from .correctors import check_methods, make_correctors
 from .estimate_text import estimate_text
 from .run_progress import run_progress
 from .run_report import report, write_summary
@@ -41,6 +40,7 @@ class EvaluateOptions(CorrectorOptions):
     """The arguments of ``maskcorrect evaluate``; the modules `options` and `evaluation_options` say what each means."""
 
     data: str
+    recipes: Sequence[str] | None
     methods: Sequence[str] | None
     output: Path | None
     split: str | None
@@ -72,16 +72,15 @@ def evaluate(options: EvaluateOptions) -> int:
         MaskCorrectError: wrong usage, before the long work.
     """
     options = with_protocol(options)
-    specs = check_specs(options.methods or [SCORE_CAM])
+    named = options.named_recipes(options.recipes or (), options.methods or ())
     subset, worker = Subset.parse(options.subset), Worker.of(options.worker)
-    check_methods(options, specs)
     if options.output is None and not options.dry_run:
         raise ArgumentError("output must name the folder of the run, such as -o runs/vgg16; only --dry-run needs none")
     if options.output is not None:
         check_output(options.output)
     style = Style.of(sys.stderr)
     with plain_warnings(style), speed_notes(style, shown=options.compile != "off" and not options.quiet):
-        evaluation = prepare(options, specs, worker)
+        evaluation = prepare(options, named, worker)
         evaluation.probe()
         if options.dry_run or options.output is None:
             echo(estimate_text(measure(evaluation)))
@@ -152,7 +151,7 @@ def with_protocol(options: EvaluateOptions) -> EvaluateOptions:
     )
 
 
-def prepare(options: EvaluateOptions, specs: Sequence[MethodSpec], worker: Worker) -> Evaluation:
+def prepare(options: EvaluateOptions, named: Mapping[str, Recipe], worker: Worker) -> Evaluation:
     """Loads the model and the data, and makes the correctors."""
     loaded = options.load(worker.local_rank)
     dataset: ImageDataset = load_dataset(
@@ -166,7 +165,7 @@ def prepare(options: EvaluateOptions, specs: Sequence[MethodSpec], worker: Worke
     if options.limit is not None:
         dataset = SampledDataset(dataset, options.limit, options.seed)
     return Evaluation(
-        make_correctors(options, specs, loaded, dataset, options.seed),
+        options.correctors(named, loaded, dataset),
         dataset,
         loaded,
         RecordOptions(options.images_per_part, options.distributions, options.keep_maps, options.thumbnails),

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from maskcorrect_plugin.recipe_options import RECIPES
+
 from .options import MODEL_HELP
 
 
@@ -42,14 +44,26 @@ ModelOfRun = Annotated[
         show_default=False,
     ),
 ]
+Recipes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--recipe",
+        metavar="NAME|FILE",
+        help=f"How to correct: {', '.join(RECIPES)}, with changes in brackets if need be ('unguided[views=hflip]'), or "
+        "a file that ends in .json. Several times: several recipes on the same images, which share what they can. "
+        "'maskcorrect methods' tells what each is. [default: paper]",
+        show_default=False,
+    ),
+]
 Methods = Annotated[
     list[str] | None,
     typer.Option(
         "--method",
         metavar="NAME",
-        help="A method, a control (control:hflip, ...; 'maskcorrect methods' lists all), with options of its own in "
-        "brackets if need be: 'ScoreCAM[preset=grad_cam]'. Several times: several methods on the same images. Controls "
-        "that need maps take them from the first method. [default: ScoreCAM]",
+        help="An attribution method, or a control in its place (control:random_map, control:other_image, ...; "
+        "'maskcorrect methods' lists all), with options of its own in brackets if need be: "
+        "'ScoreCAM[preset=grad_cam]'. Several times: several on the same images. Controls that need maps take them "
+        "from the first method. [default: the recipe's]",
         show_default=False,
     ),
 ]
@@ -98,9 +112,7 @@ Limit = Annotated[
         show_default=False,
     ),
 ]
-Seed = Annotated[
-    int, typer.Option(metavar="S", min=0, help="Of --limit's drawing and of controls that draw at random.")
-]
+Seed = Annotated[int, typer.Option(metavar="S", min=0, help="Of --limit's drawing.")]
 Subset = Annotated[
     str,
     typer.Option(
@@ -121,14 +133,12 @@ Distributions = Annotated[
     DistributionsName,
     typer.Option(
         metavar="float16|float32|top",
-        help="How the distributions before and of each masked image are kept; top keeps the most probable only.",
+        help="How the distribution before and those of the views are kept; top keeps the most probable classes only.",
     ),
 ]
 KeepMaps = Annotated[
     bool,
-    typer.Option(
-        "--keep-maps", help="Keep the maps, so that 'maskcorrect sweep' can vary threshold, K, view and vote."
-    ),
+    typer.Option("--keep-maps", help="Keep the maps, so that 'maskcorrect sweep' can vary views, pools, K and vote."),
 ]
 Thumbnails = Annotated[
     int,

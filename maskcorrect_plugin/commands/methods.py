@@ -1,5 +1,6 @@
 """``maskcorrect methods``: every attribution method and control, what it costs, and how to get it."""
 
+import dataclasses
 import fnmatch
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -7,8 +8,9 @@ from typing import Any
 
 from maskcorrect_plugin.commands.terminal import Style
 from maskcorrect_plugin.errors import UnknownMethodError
-from maskcorrect_plugin.evaluation.controls import CONTROLS
+from maskcorrect_plugin.recipe_options import RECIPE, RECIPES
 from maskcorrect_plugin.registry import describe_methods, get_backend, is_installed, split_name
+from maskcorrect_plugin.views import View, view_classes
 
 TITLES = {"name": "name", "class_aware": "class-aware", "forwards": "forwards", "backwards": "backwards"}
 LEGEND = (
@@ -16,7 +18,11 @@ LEGEND = (
     "constant ones), W windows. The forward that finds the candidates and the K that ask again come on top."
 )
 CONTROL = "control"
-AWARE = {True: "yes", False: "no", None: ""}
+AWARE = {True: "yes", False: "no"}
+POOLS_SAID = (
+    "the weighted sum of the probabilities, a linear opinion pool (the paper)",
+    "the weighted sum of their logarithms, a logarithmic opinion pool",
+)
 ROOM = 40
 """Columns that a method's description needs to stand beside it."""
 
@@ -38,19 +44,9 @@ def method_rows(pattern: str = "*") -> list[dict[str, Any]]:
         row = {"name": name, "backend": backend.name, "installed": is_installed(backend), "install": backend.install}
         costs = {"class_aware": info.class_aware, "forwards": info.forwards, "backwards": info.backwards}
         rows.append({**row, **costs, "summary": info.summary})
-    rows += [row for row in control_rows() if fnmatch.fnmatch(row["name"].lower(), pattern.lower())]
     if not rows:
         raise UnknownMethodError(f"no method matches {pattern!r}; 'maskcorrect methods' without a pattern lists all")
     return rows
-
-
-def control_rows() -> list[dict[str, Any]]:
-    """The controls of ``maskcorrect evaluate`` in the same form."""
-    common = {"backend": CONTROL, "installed": True, "install": None, "class_aware": None, "backwards": ""}
-    return [
-        {**common, "name": control.name, "forwards": control.forwards, "summary": control.summary}
-        for control in CONTROLS.values()
-    ]
 
 
 def methods_text(rows: Sequence[Mapping[str, Any]], width: int, style: Style) -> str:
@@ -80,13 +76,34 @@ def methods_text(rows: Sequence[Mapping[str, Any]], width: int, style: Style) ->
     return "\n".join(lines)
 
 
+def parts_text(width: int, style: Style) -> str:
+    """Views, pools and named recipes, each with what it is."""
+    views = [(cls.name, cls.summary + _options_of(cls)) for cls in view_classes().values()]
+    pools = [(name, text) for name, text in zip(RECIPE["pool"].choices, POOLS_SAID, strict=True)]
+    blocks = {"views": views, "pools": pools, "recipes": list(RECIPES.items())}
+    lines = []
+    for title, entries in blocks.items():
+        column = 4 + max(len(name) for name, _ in entries)
+        lines += ["", style(title, "bold")]
+        for name, text in entries:
+            first, *rest = textwrap.wrap(text, max(ROOM, width - column)) or [""]
+            lines += [f"  {name:<{column - 4}}  {first}", *(" " * column + part for part in rest)]
+    return "\n".join(lines)
+
+
+def _options_of(cls: type[View]) -> str:
+    """The options of a view with their defaults, in brackets."""
+    known = {field.name: field.default for field in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else {}
+    return f" [{', '.join(f'{name}={default}' for name, default in known.items())}]" if known else ""
+
+
 def _line(row: Mapping[str, Any], widths: Mapping[str, int]) -> str:
     return "  " + "  ".join(f"{row[key]:<{width}}" for key, width in widths.items())
 
 
 def _backend_line(row: Mapping[str, Any], style: Style) -> str:
     if row["backend"] == CONTROL:
-        return f"{style(CONTROL, 'bold')}: for 'evaluate' alone; all forwards of an image, A its method's"
+        return f"{style(CONTROL, 'bold')}: map sources in a method's place; A are the forwards of the method of=..."
     if row["installed"]:
         return f"{style(row['backend'], 'bold')}: {style('installed', 'green')}"
     return f"{style(row['backend'], 'bold')}: {style('not installed', 'yellow')}; {row['install']}"

@@ -2,39 +2,11 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-
-class ViewName(StrEnum):
-    """How an image is shown to the model again."""
-
-    mask = "mask"
-    crop = "crop"
-
-
-class FillName(StrEnum):
-    """What a mask shows instead of what it hides."""
-
-    zero = "zero"
-    black = "black"
-    mean = "mean"
-    blur = "blur"
-
-
-class VoteName(StrEnum):
-    """What of the second answers counts."""
-
-    distribution = "distribution"
-    diagonal = "diagonal"
-
-
-class WeightsName(StrEnum):
-    """The weight of each second answer."""
-
-    probs = "probs"
-    uniform = "uniform"
+from maskcorrect_plugin.recipe_options import RECIPE, RECIPES, VIEW, Option
 
 
 class PresetName(StrEnum):
@@ -87,83 +59,36 @@ Weights = Annotated[
         "DEFAULT for the library's own (may be downloaded), or none for random ones.",
     ),
 ]
-Method = Annotated[
+
+
+def _of_recipe(known: Option, *flags: str, metavar: str | None = None) -> Any:
+    """The typer option of an option of a recipe. Without it the recipe's own value holds; the recipe checks it."""
+    shown = metavar or known.allowed or "|".join(known.choices)
+    text = f"{known.help[0].upper()}{known.help[1:]}. [default: the recipe's]"
+    return typer.Option(*flags, metavar=shown, help=text, show_default=False)
+
+
+RecipeName = Annotated[
     str,
     typer.Option(
-        metavar="NAME",
-        help="The attribution method: ScoreCAM works on any CNN, CAM is far cheaper but needs global average pooling "
-        "and one linear head, library:ClassName takes another library's; options of its own go in brackets: "
-        "'ScoreCAM[max_masks=64]'. 'maskcorrect methods' lists all.",
+        "--recipe",
+        metavar="NAME|FILE",
+        help=f"How to correct: {', '.join(RECIPES)}, with changes in brackets if need be ('zoom[top_k=3]'), or a file "
+        "that ends in .json. 'maskcorrect methods' tells what each is.",
     ),
 ]
-TopK = Annotated[
-    int | None,
-    typer.Option(
-        "--top-k",
-        "-k",
-        metavar="K",
-        min=1,
-        help="How many of the most probable classes are asked about again: 1 to the number of classes. "
-        "[default: 5, or all classes where there are fewer]",
-        show_default=False,
-    ),
-]
-Threshold = Annotated[
-    float,
-    typer.Option(
-        metavar="T",
-        help="Map values at or below T are hidden (view mask) or outside the box (view crop). 0 <= T < 1.",
-    ),
-]
-View = Annotated[
-    ViewName,
-    typer.Option(
-        metavar="mask|crop",
-        help="How the image is shown again for each candidate: mask multiplies it with the candidate's map (the "
-        "paper), crop zooms in on the map's box.",
-    ),
-]
-Fill = Annotated[
-    FillName,
-    typer.Option(
-        metavar="zero|black|mean|blur",
-        help="What view mask shows where it hides: zero after normalisation (the paper; it is the data set's mean "
-        "colour), black, this image's mean colour, or this image blurred.",
-    ),
-]
-Vote = Annotated[
-    VoteName,
-    typer.Option(
-        metavar="distribution|diagonal",
-        help="What counts of each second answer: all of it (the paper), or only the candidate's own probability.",
-    ),
-]
-CandidateWeights = Annotated[
-    WeightsName,
-    typer.Option(
-        metavar="probs|uniform",
-        help="How each second answer is weighted: by the candidate's own probability (the paper), or all alike.",
-    ),
-]
-MaxGap = Annotated[
-    float | None,
-    typer.Option(
-        metavar="G",
-        help="Correct only images whose gap, the first minus the fifth probability (of fewer classes, the last), is "
-        "below G; the others pass unchanged at the price of one forward. 0 <= G <= 1; the paper reports on 0.5. "
-        "[default: correct all]",
-        show_default=False,
-    ),
-]
-TargetLayer = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="Module whose feature maps make the maps, such as layer4 or features.29. "
-        "[default: the last convolutional feature map, found by itself]",
-        show_default=False,
-    ),
-]
+Method = Annotated[str | None, _of_recipe(RECIPE["method"], "--method")]
+Views = Annotated[list[str] | None, _of_recipe(RECIPE["views"], "--views")]
+Pool = Annotated[str | None, _of_recipe(RECIPE["pool"])]
+ViewWeights = Annotated[str | None, _of_recipe(RECIPE["view_weights"])]
+TopK = Annotated[int | None, _of_recipe(RECIPE["top_k"], "--top-k", "-k")]
+Threshold = Annotated[float | None, _of_recipe(VIEW["threshold"], metavar="T")]
+Fill = Annotated[str | None, _of_recipe(VIEW["fill"])]
+Vote = Annotated[str | None, _of_recipe(RECIPE["vote"])]
+CandidateWeights = Annotated[str | None, _of_recipe(RECIPE["candidate_weights"])]
+MaxGap = Annotated[float | None, _of_recipe(RECIPE["max_gap"])]
+Temperature = Annotated[float | None, _of_recipe(RECIPE["temperature"], metavar="T")]
+TargetLayer = Annotated[str | None, _of_recipe(RECIPE["target_layer"])]
 Preset = Annotated[
     PresetName | None,
     typer.Option(

@@ -1,18 +1,19 @@
 """From image files to outcomes: groups of images are corrected together, and one bad image never stops the others."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from maskcorrect_plugin.corrector import ProbabilityCorrector
-from maskcorrect_plugin.results import CorrectionResult
 from maskcorrect_plugin.evaluation.correctable import correct_each, group_size
-from maskcorrect_plugin.images import load_batch
+from maskcorrect_plugin.images import Batch, load_batch
 from maskcorrect_plugin.inference import first_tensor
+from maskcorrect_plugin.models import Preprocessing
+from maskcorrect_plugin.pictures import Picture
+from maskcorrect_plugin.results import CorrectionResult
 
 USUAL_SIZE = (224, 224)
 """Pixels of an image, before any is read: what a batch holds depends on it."""
@@ -28,6 +29,7 @@ class ImageOutcome:
         result: The result of the group, on the CPU; None if it failed.
         row: Which row of `result` is this image's.
         inputs: What the model was given, (C,H,W), on the CPU.
+        picture: The original behind it, where a view is cut from it.
     """
 
     path: Path
@@ -35,6 +37,7 @@ class ImageOutcome:
     result: CorrectionResult | None = None
     row: int = 0
     inputs: Tensor | None = None
+    picture: Picture | None = None
 
 
 def model_device(model: nn.Module) -> torch.device:
@@ -45,7 +48,7 @@ def model_device(model: nn.Module) -> torch.device:
 
 def correct_files(
     corrector: ProbabilityCorrector,
-    transform: Callable[[Image.Image], Tensor],
+    preprocessing: Preprocessing,
     paths: Sequence[Path],
     keep: Collection[str] = (),
 ) -> Iterator[list[ImageOutcome]]:
@@ -56,7 +59,7 @@ def correct_files(
 
     Args:
         corrector: What corrects.
-        transform: From an RGB image to what the model takes, (C,H,W).
+        preprocessing: From pictures to what the model takes.
         paths: Image files; unreadable ones become failures.
         keep: What else the results keep: see `ProbabilityCorrector.correct`.
 
@@ -71,18 +74,24 @@ def correct_files(
     checked = False
     for start in range(0, len(paths), size):
         files = paths[start : start + size]
-        batch = load_batch(files, transform)
+        batch = _load(files, preprocessing, corrector.needs_pictures)
         if batch.kept and not checked:
             corrector.probe(batch.inputs)
             checked = True
         outcomes = {path: ImageOutcome(path, failure=reason) for path, reason in batch.failures}
         if batch.kept:
             readable = [files[index] for index in batch.kept]
-            answers = correct_each(corrector, batch.inputs, keep=keep)
+            images = batch.inputs if batch.pictures is None else batch.pictures
+            answers = correct_each(corrector, images, ids=[str(path) for path in readable], keep=keep)
             for row, (path, answer) in enumerate(zip(readable, answers, strict=True)):
                 if answer.result is None:
                     outcomes[path] = ImageOutcome(path, failure=answer.failure)
                 else:
                     result = answer.result
-                    outcomes[path] = ImageOutcome(path, None, result, answer.row, batch.inputs[row])
+                    picture = None if batch.pictures is None else batch.pictures[row]
+                    outcomes[path] = ImageOutcome(path, None, result, answer.row, batch.inputs[row], picture)
         yield [outcomes[path] for path in files]
+
+
+def _load(files: Sequence[Path], preprocessing: Preprocessing, pictures: bool) -> Batch:
+    return load_batch(files, preprocessing.picture, pictures=True) if pictures else load_batch(files, preprocessing)

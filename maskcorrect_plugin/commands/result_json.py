@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # so that reading and checking an output folder needs no torc
 
     from .outcomes import ImageOutcome
 
-FORMAT = "maskcorrect_plugin.correct/1"
+FORMAT = "maskcorrect_plugin.correct/2"
 """First entry of the document: whose it is, and in which version of its layout."""
 
 
@@ -78,13 +78,13 @@ def image_record(outcome: "ImageOutcome", class_names: Sequence[str], figure: st
     Returns:
         ``path``, ``failure``, ``figure``, ``gap``, ``corrected``, ``changed``, ``before`` and ``after`` (the K most
         probable classes, each with ``class_index``, ``class_name``, ``probability`` and, as ``probability_after`` or
-        ``probability_before``, what it was at the other time) and ``flat`` (for each of ``before``: its map carried no
-        information).
+        ``probability_before``, what it was at the other time), ``forwards``, ``saved`` and ``views`` (for each view its
+        text form and ``flat``: for each picture that it showed, whether the map behind it carried no information).
     """
     record: dict[str, Any] = {"path": str(outcome.path), "failure": outcome.failure, "figure": figure}
     result, row = outcome.result, outcome.row
     if result is None:
-        return {**record, "gap": None, "corrected": None, "changed": None, "before": [], "after": [], "flat": []}
+        return {**record, "gap": None, "corrected": None, "changed": None, "before": [], "after": [], "views": []}
     from maskcorrect_plugin.functional import top_candidates
 
     probs, corrected = result.probs[row], result.corrected_probs[row]
@@ -96,7 +96,12 @@ def image_record(outcome: "ImageOutcome", class_names: Sequence[str], figure: st
         "changed": bool(result.changed[row]),
         "before": _entries(before, class_names, probability=probs, probability_after=corrected),
         "after": _entries(after, class_names, probability=corrected, probability_before=probs),
-        "flat": result.flat[row].tolist(),
+        "forwards": int(result.forwards[row]),
+        "saved": int(result.saved[row]),
+        "views": [
+            {"view": spec, "flat": result.flat[row, result.columns_of(index)].tolist()}
+            for index, (spec, _) in enumerate(result.columns)
+        ],
     }
 
 

@@ -25,8 +25,8 @@ from maskcorrect_plugin.commands.terminal import (
     terminal_width,
 )
 from maskcorrect_plugin.corrector import ProbabilityCorrector
-from maskcorrect_plugin.results import KEEP
 from maskcorrect_plugin.models import LoadedModel
+from maskcorrect_plugin.results import KEEP
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,8 @@ class CorrectOptions(CorrectorOptions):
     """The arguments of ``maskcorrect correct``; the module `options` says what each means."""
 
     images: Sequence[Path]
-    method: str
+    recipe: str
+    method: str | None
     output: Path | None
     overwrite: bool
     figures: bool
@@ -81,7 +82,7 @@ class CorrectRun:
         try:
             with bar:
                 groups = correct_files(
-                    self.corrector, self.loaded.transform, self.files, KEEP if self.with_figures else ()
+                    self.corrector, self.loaded.preprocessing, self.files, KEEP if self.with_figures else ()
                 )
                 for index, group in enumerate(groups):
                     if index == 0:
@@ -97,6 +98,7 @@ class CorrectRun:
 
     def _open(self) -> None:
         settings = {
+            "recipe": self.corrector.recipe.name,
             **self.corrector.settings,
             "batch_size": self.options.batch_size or "auto",
             "compile": self.options.compile,

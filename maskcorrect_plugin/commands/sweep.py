@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -10,23 +10,20 @@ from typing import Any
 from tqdm import tqdm
 
 from maskcorrect_plugin.checks import check_choice, check_number
-from maskcorrect_plugin.commands.method_spec import check_specs
 from maskcorrect_plugin.commands.terminal import Style, echo, plain_warnings
 from maskcorrect_plugin.corrector import ProbabilityCorrector
 from maskcorrect_plugin.datasets import iterate_groups, worker_deaths
 from maskcorrect_plugin.errors import ArgumentError, RunError
 from maskcorrect_plugin.evaluation.atomic import write_atomically
-from maskcorrect_plugin.evaluation.controls import is_control
 from maskcorrect_plugin.evaluation.job import Evaluation
 from maskcorrect_plugin.evaluation.manifest import differences
 from maskcorrect_plugin.evaluation.run_folder import RunFolder
 from maskcorrect_plugin.evaluation.sweep.choice import choose
-from maskcorrect_plugin.evaluation.sweep.folder import SweepFolder, check_sweepable, own_setting
-from maskcorrect_plugin.evaluation.sweep.grid import Grid, check_top_ks, parse_names, parse_numbers, parse_whole_numbers
+from maskcorrect_plugin.evaluation.sweep.folder import SweepFolder, check_sweepable
+from maskcorrect_plugin.evaluation.sweep.grid import Grid, parse_names, parse_numbers, parse_whole_numbers, view_sets
 from maskcorrect_plugin.evaluation.sweep.rerun import Rerun
 from maskcorrect_plugin.evaluation.worker import Worker
-from maskcorrect_plugin.functional import VOTES, WEIGHTS
-from maskcorrect_plugin.views import VIEWS
+from maskcorrect_plugin.recipe_options import POOLS, VOTES, WEIGHTS
 
 from .compare import write_frame
 from .evaluate import EvaluateOptions, prepare
@@ -41,9 +38,10 @@ class SweepOptions:
     method: str | None
     threshold: str | None
     top_k: str | None
-    view: str | None
+    views: Sequence[str] | None
+    pool: str | None
     vote: str | None
-    weights: str | None
+    candidate_weights: str | None
     share: float
     seed: int
     data: str | None
@@ -71,9 +69,7 @@ def sweep(options: SweepOptions) -> int:
     results = folder.results()
     answers = folder.run.records(folder.method, ["classes_after"])["classes_after"]
     recorded = answers.map(lambda classes: None if classes is None else classes[0])
-    outcome = choose(
-        results, folder.grid.settings(), folder.own_setting, recorded, share=options.share, seed=options.seed
-    )
+    outcome = choose(results, folder.recipes, recorded, share=options.share, seed=options.seed)
     frame = outcome.to_frame()
     write_atomically(folder.path / "settings.csv", lambda file: file.write(frame.to_csv(index=False).encode()))
     if options.output is not None:
@@ -87,22 +83,25 @@ def sweep(options: SweepOptions) -> int:
 def open_sweep(options: SweepOptions) -> SweepFolder:
     """The sweep that the options describe; the run's own setting is always part of it."""
     run = RunFolder.open(options.run)
-    swept = [name for name, settings in run.manifest.identity["methods"].items() if not is_control(settings["method"])]
+    swept = [name for name, settings in run.manifest.identity["methods"].items() if settings.get("method") is not None]
     if not swept:
         raise RunError(f"{run.path!s} has no method with maps, only {', '.join(run.methods)}")
     method = options.method or swept[0]
     check_choice("method", method, run.methods)
     check_sweepable(run, method)
-    own = own_setting(run, method)
+    base = run.recipe(method)
+    thresholds = None if options.threshold is None else parse_numbers("threshold", options.threshold)
     grid = Grid(
-        views=parse_names("view", options.view or own.view, VIEWS),
-        thresholds=parse_numbers("threshold", options.threshold or str(own.threshold)),
-        top_ks=parse_whole_numbers("top_k", options.top_k or str(own.top_k)),
-        votes=parse_names("vote", options.vote or own.vote, VOTES),
-        weights=parse_names("weights", options.weights or own.weights, WEIGHTS),
+        base,
+        views=view_sets(options.views, thresholds, base),
+        pools=parse_names("pool", options.pool or base.pool, POOLS),
+        top_ks=parse_whole_numbers("top_k", options.top_k or str(base.top_k)),
+        votes=parse_names("vote", options.vote or base.vote, VOTES),
+        candidate_weights=parse_names(
+            "candidate_weights", options.candidate_weights or base.candidate_weights, WEIGHTS
+        ),
     )
-    check_top_ks(grid.top_ks, own.top_k)
-    return SweepFolder(run, method, grid.including(own))
+    return SweepFolder(run, method, tuple(grid.recipes()))
 
 
 def rebuild(options: SweepOptions, folder: SweepFolder) -> Evaluation:
@@ -117,8 +116,8 @@ def rebuild(options: SweepOptions, folder: SweepFolder) -> Evaluation:
     changes = {"data": options.data, "weights": options.model_weights, "device": options.device}
     given = {name: value for name, value in changes.items() if value is not None}
     again = recorded_options({**recorded, "batch_size": options.batch_size, **given})
-    specs = [spec for spec in check_specs(again.methods or [folder.method]) if spec.text == folder.method]
-    evaluation = prepare(again, specs, Worker())
+    named = again.named_recipes(again.recipes or (), again.methods or ())
+    evaluation = prepare(again, {folder.method: named[folder.method]}, Worker())
     evaluation.probe()
     identity, now = folder.run.manifest.identity, json.loads(json.dumps(evaluation.manifest().identity))
     names = ("model", "data")
@@ -148,11 +147,16 @@ def _run(folder: SweepFolder, evaluation: Evaluation, missing: list[int], *, sho
     corrector = evaluation.correctors[folder.method]
     if not isinstance(corrector, ProbabilityCorrector):
         raise RunError(f"{folder.method!r} is no method whose maps can be swept")
-    fill = folder.run.manifest.identity["methods"][folder.method]["fill"]
-    loaded, manifest = evaluation.loaded, folder.run.manifest
-    rerun = Rerun(corrector, evaluation.dataset, folder.grid, fill, loaded.mean, loaded.std)
+    manifest = folder.run.manifest
+    rerun = Rerun(corrector, evaluation.dataset, list(folder.recipes))
     positions = [list(manifest.part(part)) for part in missing]
-    groups = iterate_groups(evaluation.dataset, loaded.transform, positions, num_workers=evaluation.num_workers)
+    groups = iterate_groups(
+        evaluation.dataset,
+        evaluation.loaded.preprocessing,
+        positions,
+        num_workers=evaluation.num_workers,
+        pictures=rerun.needs_pictures,
+    )
     done = manifest.num_images - sum(map(len, positions))
     with tqdm(
         total=manifest.num_images, initial=done, unit="image", disable=not show_progress, dynamic_ncols=True

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from maskcorrect_plugin.evaluation.statistics import PairedOutcome
 from maskcorrect_plugin.evaluation.sweep.choice import SettingOutcome, SweepOutcome
 from maskcorrect_plugin.evaluation.text import verdict, wrapped
+from maskcorrect_plugin.recipe import Recipe
 
 SHOWN = 10
 """Settings that are printed, best on the selection split first."""
@@ -12,28 +13,35 @@ SHOWN = 10
 
 def sweep_text(outcome: SweepOutcome, method: str) -> str:
     """The best settings with both splits, what the chosen one does on the other images, and how true the maps are."""
-    ranked = sorted(outcome.outcomes, key=lambda each: (-each.selection.right_after, each.setting.top_k))
+    ranked = sorted(outcome.outcomes, key=lambda each: (-each.selection.right_after, each.recipe.top_k))
     shown = ranked[:SHOWN]
     shown += [outcome.own] if outcome.own not in shown else []
+    width = 14 + max(len(described(each.recipe)) for each in shown)
     selection, report = outcome.chosen.selection, outcome.chosen.report
     lines = [
         f"{method}: {len(ranked)} settings on kept maps, chosen on {selection.total:,} images, reported on the "
         f"{report.total:,} others",
         f"without correction: {selection.accuracy_before:.2%} and {report.accuracy_before:.2%} right",
         "",
-        f"{'setting':52}{'selection':>12}{'report':>13}{'fixed':>7}{'broken':>8}",
-        *(_line(each, outcome) for each in shown),
+        f"{'setting':{width}}{'selection':>12}{'report':>13}{'fixed':>7}{'broken':>8}",
+        *(_line(each, outcome, width) for each in shown),
     ]
     if len(ranked) > len(shown):
         lines.append(f"... and {len(ranked) - len(shown)} more")
     return "\n".join([*lines, "", *_conclusion(outcome)])
 
 
-def _line(each: SettingOutcome, outcome: SweepOutcome) -> str:
+def _line(each: SettingOutcome, outcome: SweepOutcome, width: int) -> str:
     mark = "chosen" if each is outcome.chosen else "the run's" if each is outcome.own else ""
-    name = f"{each.setting}{f'  ({mark})' if mark else ''}"
+    name = f"{described(each.recipe)}{f'  ({mark})' if mark else ''}"
     table = each.report
-    return f"{name:52}{_percent(each.selection):>12}{_percent(table):>13}{table.fixed:7}{table.broken:8}"
+    return f"{name:{width}}{_percent(each.selection):>12}{_percent(table):>13}{table.fixed:7}{table.broken:8}"
+
+
+def described(recipe: Recipe) -> str:
+    """What a sweep varies, in words: views with what differs from their defaults."""
+    views = " + ".join(view.label for view, _ in recipe.active_views)
+    return f"{views}, K = {recipe.top_k}, {recipe.pool}, {recipe.vote}, {recipe.candidate_weights}"
 
 
 def _percent(table: PairedOutcome) -> str:

@@ -104,14 +104,19 @@ def image_text(record: Mapping[str, Any], width: int, style: Style) -> str:
         if index not in new_ranks:
             probabilities = entry["probability"], entry["probability_after"]
             lines.append(_class_line(entry, old_ranks[index], None, probabilities, width, style))
-    if any(record["flat"]):
-        flat = [
-            printable(entry["class_name"])
-            for entry, is_flat in zip(record["before"], record["flat"], strict=True)
-            if is_flat
-        ]
-        lines.append(f"  note     no map, so nothing was hidden, for: {', '.join(flat)}")
+    lines += [f"  note     {printable(note)}" for note in _flat_notes(record)]
     return "\n".join(lines)
+
+
+def _flat_notes(record: Mapping[str, Any]) -> Iterator[str]:
+    """Views that showed the image unchanged, because a map carried no information."""
+    names = [entry["class_name"] for entry in record["before"]]
+    for view in record["views"]:
+        if len(view["flat"]) == 1 and view["flat"][0]:
+            yield f"the map says nothing, so {view['view']} shows the image unchanged"
+        elif any(view["flat"]):
+            flat = ", ".join(name for name, is_flat in zip(names, view["flat"], strict=True) if is_flat)
+            yield f"no map, so {view['view']} shows the image unchanged, for: {flat}"
 
 
 def _answer(record: Mapping[str, Any], style: Style) -> str:
@@ -153,9 +158,9 @@ def header_text(header: Mapping[str, Any], style: Style) -> str:
     model, settings = header["model"], header["settings"]
     layer = settings.get("target_layer")
     first = f"{model['spec']} ({model['num_classes']} classes, {settings['device']})"
-    second = f"{settings['method']}{f' at {layer}' if layer else ''}, {settings['top_k']} candidates"
-    third = f"view {settings['view']}, threshold {settings['threshold']:g}"
-    return style(printable(f"{first}: {second}, {third}"), "dim") + "\n"
+    maps = f"{settings['method']}{f' at {layer}' if layer else ''}, {settings['top_k']} candidates, "
+    views = f"{' + '.join(settings['views'])}, {settings['pool']} pool"
+    return style(printable(f"{first}: {maps if settings['method'] else ''}{views}"), "dim") + "\n"
 
 
 def counted(count: int, noun: str, form: str = "") -> str:

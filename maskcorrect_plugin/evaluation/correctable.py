@@ -1,18 +1,22 @@
-"""Correcting a group of images so that one that fails never stops the others."""
+"""Correcting a group of images by one or several methods, so that one that fails never stops the others."""
 
 import inspect
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from maskcorrect_plugin.corrector import ProbabilityCorrector, correct_together
 from maskcorrect_plugin.datasets import is_worker_death
 from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError, LoadingError, MaskCorrectError, reason
 from maskcorrect_plugin.inference import PassEngine, first_tensor, is_out_of_memory
+from maskcorrect_plugin.pictures import Picture
 from maskcorrect_plugin.results import CorrectionResult
 
+Images = Tensor | Sequence[Picture]
+"""Inputs (n,C,H,W), or n pictures, whose inputs they hold."""
 MAPS_PER_GROUP = 160
 """Maps at input resolution that a group of images may hold at a time: 32 images of 5 candidates, 1 of 160."""
 USUAL_VIEWS = 5
@@ -20,7 +24,7 @@ USUAL_VIEWS = 5
 
 
 class Correctable(Protocol):
-    """What can be evaluated: `ProbabilityCorrector`, the controls, or anything of one's own with this method.
+    """What can be evaluated: `ProbabilityCorrector`, or anything of one's own with this method.
 
     It may take ``keep``, too (see `Corrector.correct`); what does not keeps nothing. Settings that it has as a mapping
     ``settings`` go into the description of a run.
@@ -47,9 +51,49 @@ class Answer:
     failure: str | None = None
 
 
+def correct_all(
+    correctors: Mapping[str, Correctable],
+    images: Images,
+    labels: Sequence[int | None] | None = None,
+    ids: Sequence[Any] | None = None,
+    keep: Collection[str] = (),
+) -> dict[str, list[Answer]]:
+    """Several methods on the same images: those that share their work together, the others one by one.
+
+    Where something fails, each method is tried by itself, as `correct_each` does.
+
+    Args:
+        correctors: By name.
+        images: n images.
+        labels: As for `correct_each`.
+        ids: Likewise.
+        keep: Likewise.
+
+    Returns:
+        For each method one answer for each image.
+
+    Raises:
+        Exception: as for `correct_each`.
+    """
+    together = {name: each for name, each in correctors.items() if isinstance(each, ProbabilityCorrector)}
+    answers: dict[str, list[Answer]] = {}
+    if len(together) > 1:
+        try:
+            results = correct_together(together, images, _truth(labels, len(images)), ids, keep=keep)
+        except Exception as error:
+            if is_of_the_machine(error):
+                raise
+        else:
+            answers = {name: _answers(result) for name, result in results.items()}
+    return {
+        name: answers[name] if name in answers else correct_each(corrector, images, labels, ids, keep)
+        for name, corrector in correctors.items()
+    }
+
+
 def correct_each(
     corrector: Correctable,
-    inputs: Tensor,
+    images: Images,
     labels: Sequence[int | None] | None = None,
     ids: Sequence[Any] | None = None,
     keep: Collection[str] = (),
@@ -58,7 +102,7 @@ def correct_each(
 
     Args:
         corrector: What corrects.
-        inputs: Tensor (n,C,H,W).
+        images: n images.
         labels: The truth of each image; handed on where all are known.
         ids: Names of the images.
         keep: What else the results keep.
@@ -72,20 +116,24 @@ def correct_each(
             the machine's (`is_of_the_machine`): then it is not the images.
     """
     try:
-        result = _correct(corrector, inputs, labels, ids, keep)
+        result = _correct(corrector, images, labels, ids, keep)
     except MaskCorrectError as error:
-        if len(inputs) == 1:
+        if len(images) == 1:
             if is_of_the_machine(error):
                 raise
             return [Answer(failure=str(error))]
     except Exception:
-        if len(inputs) == 1:
+        if len(images) == 1:
             raise
     else:
-        _check_result(result, len(inputs))
-        result = result.to("cpu")
-        return [Answer(result, row) for row in range(len(inputs))]
-    return _one_by_one(corrector, inputs, labels, ids, keep)
+        _check_result(result, len(images))
+        return _answers(result)
+    return _one_by_one(corrector, images, labels, ids, keep)
+
+
+def _answers(result: CorrectionResult) -> list[Answer]:
+    result = result.to("cpu")
+    return [Answer(result, row) for row in range(len(result))]
 
 
 def group_size(corrector: Correctable, like: Tensor) -> int:
@@ -113,15 +161,22 @@ def is_of_the_machine(error: BaseException) -> bool:
 
 def _correct(
     corrector: Correctable,
-    inputs: Tensor,
+    images: Images,
     labels: Sequence[int | None] | None,
     ids: Sequence[Any] | None,
     keep: Collection[str],
 ) -> CorrectionResult:
-    known = [label for label in labels or () if label is not None]
-    truth = torch.tensor(known, dtype=torch.int64) if len(known) == len(inputs) else None
     options = {"keep": keep} if keep and "keep" in inspect.signature(corrector.correct).parameters else {}
-    return corrector.correct(inputs, labels=truth, ids=ids, **options)
+    given: Any = images
+    if not isinstance(images, Tensor) and not isinstance(corrector, ProbabilityCorrector):
+        given = torch.stack([picture.inputs for picture in images])
+    return corrector.correct(given, labels=_truth(labels, len(images)), ids=ids, **options)
+
+
+def _truth(labels: Sequence[int | None] | None, count: int) -> Tensor | None:
+    """Labels for a corrector: only where all are known."""
+    known = [label for label in labels or () if label is not None]
+    return torch.tensor(known, dtype=torch.int64) if len(known) == count else None
 
 
 def _check_result(result: Any, count: int) -> None:
@@ -133,18 +188,18 @@ def _check_result(result: Any, count: int) -> None:
 
 def _one_by_one(
     corrector: Correctable,
-    inputs: Tensor,
+    images: Images,
     labels: Sequence[int | None] | None,
     ids: Sequence[Any] | None,
     keep: Collection[str],
 ) -> list[Answer]:
     answers: list[Answer] = []
     unexpected: Exception | None = None
-    for row in range(len(inputs)):
+    for row in range(len(images)):
         one = slice(row, row + 1)
         try:
             answers += correct_each(
-                corrector, inputs[one], None if labels is None else labels[one], None if ids is None else ids[one], keep
+                corrector, images[one], None if labels is None else labels[one], None if ids is None else ids[one], keep
             )
         except Exception as error:
             if is_of_the_machine(error):

@@ -5,20 +5,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from maskcorrect_plugin.corrector import Corrector
+from maskcorrect_plugin.corrector import ProbabilityCorrector
 from maskcorrect_plugin.datasets import ImageDataset
-from maskcorrect_plugin.describing import model_fingerprint, stable_text
+from maskcorrect_plugin.describing import model_fingerprint
 from maskcorrect_plugin.models import LoadedModel
 from maskcorrect_plugin.registry import NATIVE, get_backend, split_name
 from maskcorrect_plugin.versions import versions
 
 from .correctable import Correctable
-from .manifest import Manifest, model_fingerprint, plain_settings
+from .manifest import Manifest, plain_settings
 
 LIBRARIES = {"torch", "torchvision", "captum"}
 """Those whose versions count whatever the model and the method."""
 LIBRARIES_OF_MODELS = {"timm": "timm", "hf": "transformers"}
-CONTROL = "control"
 
 
 def describe_run(
@@ -46,7 +45,7 @@ def describe_run(
             "spec": loaded.spec,
             "weights": None if loaded.weights is None else Path(loaded.weights).name,
             "fingerprint": model_fingerprint(loaded.model),
-            "transform": loaded.preprocessing.describe()["transform"],
+            "preprocessing": loaded.preprocessing.describe(),
             "num_classes": loaded.num_classes,
         },
         "data": data,
@@ -65,9 +64,9 @@ def _libraries(correctors: Mapping[str, Correctable], loaded: LoadedModel) -> se
     model = LIBRARIES_OF_MODELS.get(loaded.spec.partition(":")[0])
     names = LIBRARIES | ({model} if model else set())
     for corrector in correctors.values():
-        settings = corrector.settings if isinstance(corrector, Corrector) else {}
-        for method in (settings.get("method"), settings.get("inner_method")):
+        settings = corrector.settings if isinstance(corrector, ProbabilityCorrector) else {}
+        for method in (settings.get("method"), settings.get("inner_method", {}).get("method")):
             backend = split_name(method)[0] if isinstance(method, str) else NATIVE
-            if backend not in (NATIVE, CONTROL):
+            if backend != NATIVE:
                 names.add(get_backend(backend).library or "")
     return names

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 from torch import Tensor, nn
 
+from maskcorrect_plugin.corrector import ProbabilityCorrector
 from maskcorrect_plugin.datasets import ImageDataset, as_image_dataset
 from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError
 from maskcorrect_plugin.inference import PassEngine, evaluation_mode
@@ -47,8 +48,8 @@ def evaluate(
     The run is written part by part; where it is stopped or killed, the same call goes on from the last whole part.
 
     Args:
-        correctors: What is evaluated: a `ProbabilityCorrector`, a control, or anything with ``correct(inputs, labels,
-            ids)``; or several by name.
+        correctors: What is evaluated: a `ProbabilityCorrector`, or anything with ``correct(inputs, labels, ids)``; or
+            several by name. Those that were made with ``share=`` share what they can.
         dataset: An `ImageDataset`, what `load_dataset` takes, or a map-style data set of torch that gives (image,
             label).
         loaded: The model with its transform (see `load_model`), or the bare model where the data set gives tensors.
@@ -91,6 +92,8 @@ def _run(evaluation: Evaluation, output: Path, show_progress: bool) -> "dict[str
 
 
 def _name_of(corrector: Correctable) -> str:
+    if isinstance(corrector, ProbabilityCorrector):
+        return corrector.settings["method"] or corrector.recipe.name
     return str(getattr(corrector, "settings", {}).get("method", type(corrector).__name__))
 
 

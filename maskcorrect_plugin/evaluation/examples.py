@@ -1,12 +1,14 @@
 """Single images of a data set, to find out what works before or beside the long work."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from PIL import Image
 from torch import Tensor
 
-from maskcorrect_plugin.datasets import ImageDataset
+from maskcorrect_plugin.corrector import ProbabilityCorrector
+from maskcorrect_plugin.datasets import ImageDataset, iterate_groups
 from maskcorrect_plugin.images import try_image
+from maskcorrect_plugin.models import LoadedModel
 from maskcorrect_plugin.models.preprocessing import Transform
 
 from .correctable import Correctable, correct_each, is_of_the_machine
@@ -25,35 +27,42 @@ def example_input(dataset: ImageDataset, transform: Transform) -> Tensor:
 
 
 def works_elsewhere(
-    corrector: Correctable, dataset: ImageDataset, transform: Transform, indices: Collection[int]
+    corrector: Correctable, dataset: ImageDataset, loaded: LoadedModel, indices: Collection[int]
 ) -> bool:
     """Whether a corrector that fails on some images can correct another one: then it is the images.
 
     Args:
         corrector: What corrects.
         dataset: The data set.
-        transform: The model's.
+        loaded: The model.
         indices: Positions of the images that it fails on.
 
     Raises:
         Exception: what comes at any image, such as memory that runs out.
     """
     others = (index for index in range(len(dataset)) if index not in indices)
-    return any(_works(corrector, dataset, index, transform) for index, _ in zip(others, range(TRIED), strict=False))
+    return any(_works(corrector, dataset, index, loaded) for index, _ in zip(others, range(TRIED), strict=False))
 
 
-def _works(corrector: Correctable, dataset: ImageDataset, index: int, transform: Transform) -> bool:
-    image = _image(dataset, index, transform)
-    if image is None:
+def _works(corrector: Correctable, dataset: ImageDataset, index: int, loaded: LoadedModel) -> bool:
+    with_pictures = needs_pictures([corrector])
+    (group,) = iterate_groups(dataset, loaded.preprocessing, [[index]], pictures=with_pictures)
+    if not group.kept:
         return False
     entry = dataset.record(index)
+    images = group.inputs if group.pictures is None else group.pictures
     try:
-        (answer,) = correct_each(corrector, image.unsqueeze(0), [entry.label], [entry.id])
+        (answer,) = correct_each(corrector, images, [entry.label], [entry.id])
     except Exception as error:
         if is_of_the_machine(error):
             raise
         return False
     return answer.result is not None
+
+
+def needs_pictures(correctors: Iterable[Correctable]) -> bool:
+    """Whether one of them shows views that are cut from the original pictures."""
+    return any(isinstance(each, ProbabilityCorrector) and each.needs_pictures for each in correctors)
 
 
 def _image(dataset: ImageDataset, index: int, transform: Transform) -> Tensor | None:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from maskcorrect_plugin.checks import check_int
-from maskcorrect_plugin.corrector import Corrector
+from maskcorrect_plugin.corrector import ProbabilityCorrector
 from maskcorrect_plugin.datasets import ImageDataset, LoadedGroup, iterate_groups, worker_deaths
 from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError
 from maskcorrect_plugin.models import LoadedModel
@@ -16,7 +16,7 @@ from maskcorrect_plugin.models import LoadedModel
 from .atomic import remove_leftovers
 from .correctable import Correctable
 from .description import describe_run
-from .examples import example_input
+from .examples import example_input, needs_pictures
 from .manifest import Manifest
 from .run_folder import RunFolder, folder_name
 from .runner import PartRunner, Progress, RecordOptions, run_parts
@@ -58,7 +58,7 @@ class Evaluation:
             An image as the model takes it, (C,H,W).
 
         Raises:
-            MaskCorrectError: see `Corrector.probe`.
+            MaskCorrectError: see `ProbabilityCorrector.probe`.
             ValueError: a label that is no class of the model.
         """
         _check_labels(self.dataset, self.loaded.num_classes)
@@ -79,6 +79,12 @@ class Evaluation:
         Raises:
             RunError: the folder is of another run, or cannot be written to.
         """
+        for name, corrector in self.correctors.items():
+            if isinstance(corrector, ProbabilityCorrector) and not corrector.reproducible:
+                raise ArgumentError(
+                    f"{name!r} holds an object whose content cannot be seen, so that a run could resume with another "
+                    f"one without notice: {corrector.settings}. Give it attributes that are plain values or tensors"
+                )
         manifest = self.manifest().create_or_match(output)
         remove_leftovers(output)
         return RunFolder(output, manifest)
@@ -115,7 +121,13 @@ class Evaluation:
 
     def _groups(self, folder: RunFolder, parts: list[int]) -> Iterator[tuple[int, LoadedGroup]]:
         positions = [list(folder.manifest.part(part)) for part in parts]
-        loaded = iterate_groups(self.dataset, self.loaded.transform, positions, num_workers=self.num_workers)
+        loaded = iterate_groups(
+            self.dataset,
+            self.loaded.preprocessing,
+            positions,
+            num_workers=self.num_workers,
+            pictures=needs_pictures(self.correctors.values()),
+        )
         return zip(parts, loaded, strict=True)
 
 
@@ -136,7 +148,7 @@ def _check_correctors(correctors: Mapping[str, Correctable], model: nn.Module) -
                 f"correctors must have a method correct(inputs, labels=None, ids=None), but {name!r} is "
                 f"{type(corrector).__name__}"
             )
-        if isinstance(corrector, Corrector) and corrector.model is not model:
+        if isinstance(corrector, ProbabilityCorrector) and corrector.model is not model:
             raise ArgumentError(f"loaded must be the model that correctors correct, but {name!r} corrects another one")
 
 

@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from maskcorrect_plugin.describing import stable_text
 from maskcorrect_plugin.errors import ArgumentError, RunError
 from maskcorrect_plugin.printable import stable_text
 
 from .atomic import check_writable, write_atomically
 
-FORMAT = "maskcorrect_plugin.evaluation/1"
+FORMAT = "maskcorrect_plugin.evaluation/2"
 """First entry of the document: whose it is, and in which version of its layout."""
 NAME = "run.json"
 SHOWN = 6
@@ -99,7 +98,10 @@ class Manifest:
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise RunError(f"{path!s} cannot be read as the description of a run: {error!r}") from error
         if manifest is None:
-            raise RunError(f"{path!s} is of another program or version: format {document['format']!r}, not {FORMAT!r}")
+            raise RunError(
+                f"{path!s} has the format {document['format']!r}, this version reads {FORMAT!r}: runs of earlier "
+                "versions, which did not hold recipes, must be run again"
+            )
         return manifest
 
 

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from maskcorrect_plugin.corrector import Corrector
+from maskcorrect_plugin.corrector import ProbabilityCorrector
 from maskcorrect_plugin.datasets import iterate_groups
 from maskcorrect_plugin.errors import ModelOutputError
 from maskcorrect_plugin.functional import probability_gap
 from maskcorrect_plugin.inference import evaluation_mode, first_tensor
 
 from .estimate import Estimate, MethodEstimate
+from .examples import needs_pictures
 from .job import Evaluation
 from .run_folder import RunFolder
 from .runner import PartRunner
@@ -54,9 +55,9 @@ def _measure_method(
     evaluation: Evaluation, runner: PartRunner, method: str, order: Sequence[int], budget: float
 ) -> MethodEstimate:
     corrector = evaluation.correctors[method]
-    max_gap = corrector.max_gap if isinstance(corrector, Corrector) else None
+    max_gap = corrector.recipe.max_gap if isinstance(corrector, ProbabilityCorrector) else None
     kinds = [list(order)]
-    if isinstance(corrector, Corrector) and max_gap is not None:
+    if isinstance(corrector, ProbabilityCorrector) and max_gap is not None:
         kinds = _by_gap(evaluation, corrector, max_gap, order, budget)
     total = sum(map(len, kinds))
     _run_once(evaluation, runner, method, [])
@@ -104,7 +105,7 @@ def _measure_images(
 
 
 def _by_gap(
-    evaluation: Evaluation, corrector: Corrector, max_gap: float, order: Sequence[int], budget: float
+    evaluation: Evaluation, corrector: ProbabilityCorrector, max_gap: float, order: Sequence[int], budget: float
 ) -> list[list[int]]:
     """Some images in two kinds: those that the corrector corrects, and those that it passes. Costs a forward each."""
     started = time.perf_counter()
@@ -126,8 +127,11 @@ def _by_gap(
 def _run_once(evaluation: Evaluation, runner: PartRunner, method: str, indices: Sequence[int]) -> float:
     """Seconds for some images as one part."""
     started = time.perf_counter()
-    (group,) = iterate_groups(evaluation.dataset, evaluation.loaded.transform, [list(indices)])
-    runner.run(method, evaluation.correctors[method], 0, group)
+    corrector = evaluation.correctors[method]
+    (group,) = iterate_groups(
+        evaluation.dataset, evaluation.loaded.preprocessing, [list(indices)], pictures=needs_pictures([corrector])
+    )
+    runner.run({method: corrector}, 0, group)
     return time.perf_counter() - started
 
 

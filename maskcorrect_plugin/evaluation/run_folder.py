@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 from maskcorrect_plugin.checks import check_choice
 from maskcorrect_plugin.errors import RunError
+from maskcorrect_plugin.options import options_of
+from maskcorrect_plugin.recipe import Recipe
 
 from .manifest import Manifest
 from .records.parts import read_tables
@@ -71,6 +73,18 @@ class RunFolder:
     def methods(self) -> tuple[str, ...]:
         """Names of the methods."""
         return self.manifest.methods
+
+    def recipe(self, method: str) -> Recipe:
+        """The recipe of a method, as it was resolved.
+
+        Raises:
+            RunError: it was no `ProbabilityCorrector`.
+        """
+        settings = self.manifest.identity["methods"][check_choice("method", method, self.methods)]
+        names = options_of(Recipe)
+        if not set(names) <= set(settings):
+            raise RunError(f"{method!r} of {self.path!s} is no recipe of this package")
+        return Recipe.from_dict({name: settings[name] for name in names})
 
     def part_file(self, kind: str, method: str, part: int) -> Path:
         """Where a part lies.

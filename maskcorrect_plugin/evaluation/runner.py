@@ -1,18 +1,15 @@
 """The loop of an evaluation: part by part, method by method, each part written when it is whole."""
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
-
-from torch import Tensor
 
 from maskcorrect_plugin.checks import check_choice, check_int
 from maskcorrect_plugin.datasets import ImageDataset, LoadedGroup
 from maskcorrect_plugin.errors import RunError, reason
 from maskcorrect_plugin.models import LoadedModel
 
-from .correctable import Answer, Correctable, correct_each, group_size, is_of_the_machine
+from .correctable import Answer, Correctable, Images, correct_all, group_size, is_of_the_machine
 from .examples import works_elsewhere
 from .pictures import PictureSelection
 from .records.columns import DISTRIBUTIONS, records_schema
@@ -58,7 +55,7 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class PartRunner:
-    """Does one part of one method.
+    """Does one part, by all methods that are asked for.
 
     Attributes:
         folder: Where parts go.
@@ -74,45 +71,52 @@ class PartRunner:
 
     def run(
         self,
-        method: str,
-        corrector: Correctable,
+        correctors: Mapping[str, Correctable],
         part: int,
         group: LoadedGroup,
         advance: Callable[[int], Any] = lambda count: None,
     ) -> None:
-        """Corrects the images of a part and writes it; the records come last, so that they mean that all is there.
+        """Corrects the images of a part and writes it; records come last, so that they mean that all is there.
 
         Args:
-            method: Name of the method.
-            corrector: What corrects.
+            correctors: By the names of the methods.
             part: Its number.
             group: Its images.
-            advance: Called with how many more images are done.
+            advance: Called with how many more (image, method) pairs are done.
 
         Raises:
             RunError: the part cannot be written.
-            Exception: of the corrector; see `_answers`.
+            Exception: of a corrector; see `_answers`.
         """
-        rows = self._rows(group)
-        maps: list[dict[str, Any]] = []
         limit = quota(part, self.folder.manifest.num_parts, self.options.thumbnails)
-        pictures = PictureSelection(corrector, limit, self.loaded.mean, self.loaded.std)
-        advance(len(group.failures))
-        size = group_size(corrector, group.inputs)
+        parts = {name: _Part(self._rows(group), self._selection(each, limit)) for name, each in correctors.items()}
+        advance(len(group.failures) * len(correctors))
+        size = min(group_size(corrector, group.inputs) for corrector in correctors.values())
+        keep = set() if self.options.distributions == "top" else {"view_probs"}
+        if self.options.keep_maps or limit > 0:
+            keep.add("coarse_maps")
         for start in range(0, len(group.kept), size):
-            inputs = group.inputs[start : start + size]
-            some = [rows[position] for position in group.kept[start : start + size]]
-            answers = self._correct(corrector, inputs, some, group, with_maps=self.options.keep_maps or limit > 0)
-            for row, answer, image in zip(some, answers, inputs, strict=True):
-                if answer.result is not None:
-                    maps += self._kept_maps(row, answer)
-                    pictures.offer(row, answer, image)
-            advance(len(some))
-        if self.options.keep_maps:
-            self._write(MAPS, method, part, maps, maps_schema())
-        if self.options.thumbnails:
-            self._write(THUMBNAILS, method, part, pictures.rows(), thumbnails_schema())
-        self._write(RECORDS, method, part, rows, records_schema(self.options.distributions))
+            positions = group.kept[start : start + size]
+            some: Images = (group.inputs if group.pictures is None else group.pictures)[start : start + size]
+            entries = [next(iter(parts.values())).rows[position] for position in positions]
+            answers = self._answers(correctors, some, entries, group, keep)
+            for name, each in parts.items():
+                rows = [each.rows[position] for position in positions]
+                self._record(rows, answers[name])
+                for row, answer, image in zip(rows, answers[name], group.inputs[start : start + size], strict=True):
+                    if answer.result is not None:
+                        each.maps += self._kept_maps(row, answer)
+                        each.pictures.offer(row, answer, image)
+                advance(len(rows))
+        for name, each in parts.items():
+            if self.options.keep_maps:
+                self._write(MAPS, name, part, each.maps, maps_schema())
+            if self.options.thumbnails:
+                self._write(THUMBNAILS, name, part, each.pictures.rows(), thumbnails_schema())
+            self._write(RECORDS, name, part, each.rows, records_schema(self.options.distributions))
+
+    def _selection(self, corrector: Correctable, limit: int) -> PictureSelection:
+        return PictureSelection(corrector, limit, self.loaded.mean, self.loaded.std)
 
     def _rows(self, group: LoadedGroup) -> list[dict[str, Any]]:
         """The rows of a part before anything is corrected."""
@@ -122,22 +126,8 @@ class PartRunner:
             for position, (index, entry) in enumerate(zip(group.indices, entries, strict=True))
         ]
 
-    def _correct(
-        self,
-        corrector: Correctable,
-        inputs: Tensor,
-        rows: Sequence[dict[str, Any]],
-        group: LoadedGroup,
-        *,
-        with_maps: bool,
-    ) -> list[Answer]:
-        """Corrects some images and fills in their rows."""
-        keep = set() if self.options.distributions == "top" else {"masked_probs"}
-        if with_maps:
-            keep.add("coarse_maps")
-        started = time.perf_counter()
-        answers = self._answers(corrector, inputs, rows, group, keep)
-        seconds = (time.perf_counter() - started) / len(rows)
+    def _record(self, rows: Sequence[dict[str, Any]], answers: Sequence[Answer]) -> None:
+        """Fills in the rows of some images."""
         values: list[dict[str, Any]] = []
         for index, (row, answer) in enumerate(zip(rows, answers, strict=True)):
             if answer.result is None:
@@ -146,30 +136,36 @@ class PartRunner:
             if answer.row == 0:  # the rows of one result follow one another
                 labels = [each["label"] for each in rows[index : index + len(answer.result)]]
                 values = rows_of(answer.result, labels, self.options.distributions)
-            row.update(values[answer.row], seconds=seconds)
-        return answers
+            row.update(values[answer.row])
 
     def _answers(
         self,
-        corrector: Correctable,
-        inputs: Tensor,
+        correctors: Mapping[str, Correctable],
+        images: Images,
         rows: Sequence[Mapping[str, Any]],
         group: LoadedGroup,
         keep: set[str],
-    ) -> list[Answer]:
+    ) -> dict[str, list[Answer]]:
         """What becomes of some images.
 
         Raises:
-            Exception: the corrector fails on all of these images, and on others of the data set as well.
+            Exception: a corrector fails on all of these images, and on others of the data set as well.
         """
+        labels, ids = [row["label"] for row in rows], [row["id"] for row in rows]
         try:
-            return correct_each(corrector, inputs, [row["label"] for row in rows], [row["id"] for row in rows], keep)
+            return correct_all(correctors, images, labels, ids, keep)
         except Exception as error:
-            if is_of_the_machine(error) or not works_elsewhere(
-                corrector, self.dataset, self.loaded.transform, group.indices
-            ):
+            if is_of_the_machine(error):
                 raise
-            return [Answer(failure=reason(error))] * len(rows)
+        answers = {}
+        for name, corrector in correctors.items():  # one of them fails on all: the others do not
+            try:
+                answers.update(correct_all({name: corrector}, images, labels, ids, keep))
+            except Exception as error:
+                if is_of_the_machine(error) or not works_elsewhere(corrector, self.dataset, self.loaded, group.indices):
+                    raise
+                answers[name] = [Answer(failure=reason(error))] * len(rows)
+        return answers
 
     def _kept_maps(self, row: Mapping[str, Any], answer: Answer) -> list[dict[str, Any]]:
         result = answer.result
@@ -185,13 +181,22 @@ class PartRunner:
             raise RunError(f"{error}. All finished parts are intact; the same command goes on from there") from error
 
 
+@dataclass
+class _Part:
+    """What one method has of a part so far."""
+
+    rows: list[dict[str, Any]]
+    pictures: PictureSelection
+    maps: list[dict[str, Any]] = field(default_factory=list)
+
+
 def run_parts(
     runner: PartRunner,
     correctors: Mapping[str, Correctable],
     groups: Iterable[tuple[int, LoadedGroup]],
     progress: Progress,
 ) -> None:
-    """Does all methods of each part that are not done yet.
+    """Does all methods of each part that are not done yet, together.
 
     Args:
         runner: Does one.
@@ -200,6 +205,6 @@ def run_parts(
         progress: Told of the images that are done.
     """
     for part, group in groups:
-        for method, corrector in correctors.items():
-            if not runner.folder.has(method, part):
-                runner.run(method, corrector, part, group, progress.update)
+        missing = {name: each for name, each in correctors.items() if not runner.folder.has(name, part)}
+        if missing:
+            runner.run(missing, part, group, progress.update)

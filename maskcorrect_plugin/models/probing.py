@@ -28,6 +28,8 @@ SHORTEST, MOST = 64, 4_000_000
 is done to pictures of the same proportions."""
 WIDEST = 16_000_000
 """Pixels of such a picture at most: where a strip would need more, its place is not looked for."""
+INNER = 0.9
+"""Share of the result along each axis that the place is fitted on: at its border a filter has less to see."""
 REPEATS = 8
 """Runs of a transform that show whether it is random, the first time; twice from then on."""
 
@@ -175,7 +177,10 @@ def _fit(code: Tensor, extent: int, how: str) -> tuple[float, float]:
     """
     n, m = code.shape
     along, other = (torch.arange(m).double() + 0.5) / m, (torch.arange(n).double() + 0.5) / n
-    rows, columns = ((other - 0.5).abs() <= 0.3).nonzero().flatten(), ((along - 0.5).abs() <= 0.3).nonzero().flatten()
+    rows, columns = (
+        ((other - 0.5).abs() <= INNER / 2).nonzero().flatten(),
+        ((along - 0.5).abs() <= INNER / 2).nonzero().flatten(),
+    )
     rows, columns = (torch.arange(n) if len(rows) < 2 else rows), (torch.arange(m) if len(columns) < 2 else columns)
     inner = code[rows][:, columns]
     design = torch.stack(

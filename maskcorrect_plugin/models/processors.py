@@ -66,8 +66,11 @@ def _configured(processor: Any) -> Chain | None:
 
 def _sizes(processor: Any, name: str) -> dict[str, int]:
     """A size of a processor, which is a dictionary or an object like one; what is None is left out."""
-    given: Any = getattr(processor, name, None) or {}
-    return {key: int(given[key]) for key in given if given[key] is not None}
+    try:
+        given = dict(getattr(processor, name, None) or {})
+        return {key: int(value) for key, value in given.items() if value is not None}
+    except (TypeError, ValueError):
+        return {}
 
 
 def _agree(known: Chain, probed: Probed) -> bool:

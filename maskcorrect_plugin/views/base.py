@@ -1,5 +1,6 @@
 """What every view is: how an image is shown to the network again."""
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,10 +13,9 @@ from maskcorrect_plugin.describing import describe, qualified_name
 from maskcorrect_plugin.errors import ArgumentError
 from maskcorrect_plugin.options import check_options, format_spec, option, options_of
 from maskcorrect_plugin.pictures import Box, Picture
+from maskcorrect_plugin.recipe_options import MAPS, VIEW
 
-CANDIDATES, MERGED = "candidates", "merged"
-MAPS = (CANDIDATES, MERGED)
-"""Which maps a guided view follows: one of each candidate, or their weighted mean."""
+CANDIDATES, MERGED = MAPS
 
 
 class Normalization(Protocol):
@@ -145,6 +145,11 @@ class View(ABC):
         return hash(self.spec)
 
     @property
+    def label(self) -> str:
+        """The view's text form as short as it can be: of its options what differs from the defaults."""
+        return self.spec
+
+    @property
     def views_per_image(self) -> int:
         """Pictures of each image: for guided views, of each map."""
         return 1
@@ -157,9 +162,9 @@ class View(ABC):
         """
         if self.needs_original and (images.pictures is None or images.preprocessing is None):
             raise ArgumentError(
-                f"view {self.name!r} is cut from the original pictures, but only tensors were given; pass PIL images or "
-                "Pictures to correct(), with preprocessing= (load_model(...).preprocessing) to the corrector, or use a "
-                "view of the network's input, such as 'crop', 'mask' or 'hflip'"
+                f"view {self.name!r} is cut from the original pictures, but only tensors were given; pass PIL images "
+                "or Pictures to correct(), with preprocessing= (load_model(...).preprocessing) to the corrector, or "
+                "use a view of the network's input, such as 'crop', 'mask' or 'hflip'"
             )
         if self.needs_ids and images.ids is None:
             raise ArgumentError(f"ids must be given for view {self.name!r}, which draws at random by the image's id")
@@ -213,6 +218,13 @@ class OptionView(View):
         """Its options."""
         return {name: getattr(self, name) for name in options_of(self)}
 
+    @property
+    def label(self) -> str:
+        """Name, and those of the options that differ from the defaults of this view."""
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        own = {name: value for name, value in self.settings.items() if describe(value) != describe(defaults[name])}
+        return format_spec(self._spec_name, describe(own))
+
 
 class RegionView(OptionView):
     """A view that shows parts of the image: it says which, and the second pass cuts them together."""
@@ -233,14 +245,7 @@ class RegionView(OptionView):
 
 def map_option(default: str) -> Any:
     """The option ``map`` of a guided view."""
-    from maskcorrect_plugin.checks import check_choice
-
-    return option(
-        default,
-        "which map it follows: one of each candidate, or their weighted mean",
-        lambda name, value: check_choice(name, value, MAPS),
-        choices=MAPS,
-    )
+    return option(dataclasses.replace(VIEW["map"], default=default))
 
 
 def as_boxes(values: Tensor) -> list[Box]:

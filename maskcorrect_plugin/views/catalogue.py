@@ -1,4 +1,4 @@
-"""Views by name: those of this package, and those of others by entry points of the group ``maskcorrect_plugin.views``."""
+"""Views by name: this package's, and those of others by entry points of the group ``maskcorrect_plugin.views``."""
 
 import inspect
 import warnings
@@ -68,8 +68,8 @@ def create_view(view: str | View, **options: Any) -> View:
     name, written = parse_spec(view, "view")
     if "." in name and name not in view_classes():
         raise ArgumentError(
-            f"view {name!r} is a class of somebody's own, which a text cannot make again; pass the object, or give it an "
-            f"entry point of the group {GROUP}"
+            f"view {name!r} is a class of somebody's own, which a text cannot make again; pass the object, or give it "
+            f"an entry point of the group {GROUP}"
         )
     cls = view_classes()[check_choice("view", name, list_views())]
     given = {**written, **options}

@@ -15,14 +15,9 @@ from maskcorrect_plugin import functional
 from maskcorrect_plugin.errors import ArgumentError
 from maskcorrect_plugin.options import number
 from maskcorrect_plugin.pictures import MIN_SIDE, Box, Picture, enlarge
+from maskcorrect_plugin.recipe_options import VIEW, Option
 
 from .base import CANDIDATES, ImageBatch, Region, RegionView, as_boxes, map_option
-from .mask import THRESHOLD
-
-MARGIN = 0.05
-"""WS-DAN's."""
-_THRESHOLD_HELP = "map values above it span the box"
-_MARGIN_HELP = "added on each side, as a fraction of the box, within the input"
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +26,8 @@ class CropView(RegionView):
 
     name: ClassVar[str] = "crop"
     summary: ClassVar[str] = "zooms in on the map's box in the network's input"
-    threshold: float = number(THRESHOLD, 0, 1, _THRESHOLD_HELP)
-    margin: float = number(MARGIN, 0, 1, _MARGIN_HELP, include_high=True)
+    threshold: float = number(VIEW["threshold"], 0, 1)
+    margin: float = number(VIEW["margin"], 0, 1, include_high=True)
     map: str = map_option(CANDIDATES)
 
     def boxes(self, maps: Tensor) -> Tensor:
@@ -54,10 +49,15 @@ class ZoomView(RegionView):
     name: ClassVar[str] = "zoom"
     needs_original: ClassVar[bool] = True
     summary: ClassVar[str] = "zooms in on the map's box in the original picture"
-    threshold: float = number(THRESHOLD, 0, 1, _THRESHOLD_HELP)
-    margin: float = number(MARGIN, 0, 1, _MARGIN_HELP, include_high=True)
+    threshold: float = number(VIEW["threshold"], 0, 1)
+    margin: float = number(VIEW["margin"], 0, 1, include_high=True)
     min_side: float = number(
-        MIN_SIDE, MIN_SIDE, 1, "sides of the box at least, as a share of the picture's shorter side", include_high=True
+        Option(
+            "min_side", MIN_SIDE, "sides of the box at least, as a share of the picture's shorter side", "0.25 to 1"
+        ),
+        MIN_SIDE,
+        1,
+        include_high=True,
     )
     map: str = map_option(CANDIDATES)
 

@@ -11,15 +11,12 @@ from maskcorrect_plugin import functional
 from maskcorrect_plugin.checks import check_choice, check_finite
 from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError
 from maskcorrect_plugin.options import number, option
+from maskcorrect_plugin.recipe_options import FILLS, VIEW
 
 from .base import CANDIDATES, ImageBatch, OptionView, map_option
 
-FILLS = ("zero", "black", "mean", "blur")
-
 BLUR_KERNEL_FRACTION = 0.25
 """Width of the blur kernel against the longer side of the image; its sigma is a sixth of the width."""
-THRESHOLD = 0.1
-"""The paper's."""
 
 
 def _check_fill(name: str, value: Any) -> str | Tensor:
@@ -37,14 +34,8 @@ class MaskView(OptionView):
 
     name: ClassVar[str] = "mask"
     summary: ClassVar[str] = "hides what the map leaves out (the paper): the input times the thresholded map"
-    threshold: float = number(THRESHOLD, 0, 1, "map values at or below it are hidden altogether")
-    fill: str | Tensor = option(
-        "zero",
-        "what is shown where the mask hides: zero after normalisation (the paper; it is the data set's mean colour), "
-        "black, this image's mean colour, this image blurred, or in Python a tensor that broadcasts with (C,H,W)",
-        _check_fill,
-        choices=FILLS,
-    )
+    threshold: float = number(VIEW["threshold"], 0, 1)
+    fill: str | Tensor = option(VIEW["fill"], _check_fill)  # noqa: RUF009  (a field, as the others)
     map: str = map_option(CANDIDATES)
 
     def check(self, images: ImageBatch) -> None:

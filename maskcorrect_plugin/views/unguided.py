@@ -11,6 +11,7 @@ from torch import Tensor
 from maskcorrect_plugin.functional import spatial_size
 from maskcorrect_plugin.options import number, whole
 from maskcorrect_plugin.pictures import Box, Picture
+from maskcorrect_plugin.recipe_options import Option
 
 from .base import ImageBatch, Region, RegionView, as_boxes
 from .crop import to_original
@@ -56,7 +57,9 @@ class CenterView(RegionView):
     guided: ClassVar[bool] = False
     needs_original: ClassVar[bool] = True
     summary: ClassVar[str] = "zooms in on the middle of the input, in the original picture"
-    scale: float = number(0.85, 0.05, 1, "sides of the box, as a share of the input's", include_high=True)
+    scale: float = number(
+        Option("scale", 0.85, "sides of the box, as a share of the input's", "0.05 to 1"), 0.05, 1, include_high=True
+    )
 
     def regions(self, images: ImageBatch, maps: Tensor | None) -> list[list[Region]]:
         """The box where the input lies, shrunk about its centre."""
@@ -116,9 +119,9 @@ class TenCropView(RegionView):
 class RandomCropsView(RegionView):
     """Crops of the original of random area and place, as training by ``RandomResizedCrop`` draws them.
 
-    A crop's area is uniform in [0.25, 1] of the picture's, its place is uniform. Its aspect relative to the picture's is
-    log-uniform in [3/4, 4/3]; where a large area leaves less room, the range is narrowed to what fits. The choice of an
-    image goes by its id and the seed alone.
+    A crop's area is uniform in [0.25, 1] of the picture's, its place is uniform. Its aspect relative to the picture's
+    is log-uniform in [3/4, 4/3]; where a large area leaves less room, the range is narrowed to what fits. The choice of
+    an image goes by its id and the seed alone.
     """
 
     name: ClassVar[str] = "random_crops"
@@ -126,8 +129,8 @@ class RandomCropsView(RegionView):
     needs_original: ClassVar[bool] = True
     needs_ids: ClassVar[bool] = True
     summary: ClassVar[str] = "crops of random area and place from the original picture"
-    n: int = whole(5, 1, "how many")
-    seed: int = whole(0, 0, "where random numbers start")
+    n: int = whole(Option("n", 5, "how many", "1 or more"), 1)
+    seed: int = whole(Option("seed", 0, "where random numbers start", "0 or more"), 0)
 
     @property
     def views_per_image(self) -> int:

@@ -20,16 +20,21 @@ gap15                      float32                  p1 - p_min(5,M), before corr
 num_candidates             int32                    K
 corrected                  bool                     False where max_gap passed the image unchanged
 changed                    bool                     classes_after begins with another class than classes_before
-flat                       list[bool]               for each view: its map carried no information
-forwards                   int32                    forwards of the model spent on the image
-seconds                    float32                  time of its correction, shared evenly within its group
-weights                    list[float32]            the weight w_v of each of the V views in R
+flat                       list[bool]               for each of the V pictures: its map carried no information
+forwards                   int32                    forwards of the model that the method takes of the image by itself
+saved                      int32                    pictures that took none, because the image showed an equal one
+seconds                    float32                  time that the method takes by itself, shared evenly within a group
+weights                    list[float32]            the weight w_v of each of the V second answers in R
 probs                      list[float], nullable    the whole Y (M values), unless a run keeps the top only
-masked_probs               list[float], nullable    the P_v, V rows of M values, one after the other
+view_probs                 list[float], nullable    the second answers P_v, V rows of M values, one after the other
 =========================  =======================  ===================================================================
 
-``probs`` and ``masked_probs`` are in half precision unless a run says otherwise. Where the vote is ``"distribution"``,
-``R = sum_v w_v P_v``, so that a corrected distribution can be recomputed: ``(Y + R) / (1 + sum_v w_v)``.
+The V second answers follow one another view after view, as the recipe in ``run.json`` lists them: K of a view that
+follows each candidate's map, one of a view that follows the merged map, and as many as an unguided view shows
+(`RunFolder.recipe` and `Recipe.columns`). ``probs`` and ``view_probs`` are in half precision unless a run says
+otherwise. Where the vote is ``"distribution"`` and the pool ``"sum"``, ``R = sum_v w_v P_v``, so that a corrected
+distribution can be recomputed: ``(Y + R) / (1 + sum_v w_v)``; in the log pool it is ``softmax(log Y + sum_v w_v log
+P_v)``.
 """
 
 from typing import TYPE_CHECKING
@@ -75,9 +80,10 @@ def records_schema(distributions: str = "float16") -> "pa.Schema":
         "changed": pa.bool_(),
         "flat": pa.list_(pa.bool_()),
         "forwards": pa.int32(),
+        "saved": pa.int32(),
         "seconds": pa.float32(),
         "weights": pa.list_(pa.float32()),
         "probs": pa.list_(half),
-        "masked_probs": pa.list_(half),
+        "view_probs": pa.list_(half),
     }
     return pa.schema(list(fields.items()))

@@ -18,7 +18,7 @@ def rows_of(
     """The rows of some images, without `index`, `id` and `label`.
 
     Args:
-        result: Of these images, on the CPU; with its masked probabilities unless `distributions` is ``"top"``.
+        result: Of these images, on the CPU; with its second answers unless `distributions` is ``"top"``.
         labels: The truth of each; None where it is not known.
         distributions: How whole distributions are kept: one of `columns.DISTRIBUTIONS`.
 
@@ -39,13 +39,15 @@ def rows_of(
         "changed": (before["classes_before"][:, 0] != after["classes_after"][:, 0]).tolist(),
         "flat": result.flat.numpy(),
         "forwards": result.forwards.tolist(),
+        "saved": result.saved.tolist(),
+        "seconds": result.seconds.tolist(),
         "weights": result.weights.float().numpy(),
     }
     if distributions != "top":
         dtype = torch.float32 if distributions == "float32" else torch.float16
         columns["probs"] = probs.to(dtype).numpy()
-        if result.masked_probs is not None:
-            columns["masked_probs"] = result.masked_probs.to(dtype).flatten(1).numpy()
+        if result.view_probs is not None:
+            columns["view_probs"] = result.view_probs.to(dtype).flatten(1).numpy()
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     for row, (values, label) in enumerate(zip(rows, labels, strict=True)):
         if label is not None:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from maskcorrect_plugin.checks import check_number
 from maskcorrect_plugin.errors import ArgumentError
 from maskcorrect_plugin.evaluation.statistics import PairedOutcome
+from maskcorrect_plugin.recipe import Recipe
 
-from .grid import Setting
+from .grid import VARIED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,15 +21,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SettingOutcome:
-    """One setting on both splits.
+    """One recipe on both splits.
 
     Attributes:
-        setting: What was tried.
+        recipe: What was tried.
         selection: Its 2 x 2 table on the images that choose.
         report: Its 2 x 2 table on the others.
     """
 
-    setting: Setting
+    recipe: Recipe
     selection: PairedOutcome
     report: PairedOutcome
 
@@ -60,7 +61,8 @@ class SweepOutcome:
 
         rows: list[dict[str, Any]] = []
         for outcome in self.outcomes:
-            row: dict[str, Any] = asdict(outcome.setting)
+            row: dict[str, Any] = {name: outcome.recipe.to_dict()[name] for name in VARIED}
+            row["views"] = "+".join(row["views"])
             for split, table in (("selection", outcome.selection), ("report", outcome.report)):
                 row.update({f"{split}_{name}": value for name, value in asdict(table).items()})
                 row[f"{split}_accuracy_before"], row[f"{split}_accuracy_after"] = (
@@ -90,8 +92,7 @@ def selects(ids: Sequence[str], share: float = 0.5, seed: int = 0) -> NDArray[np
 
 def choose(
     results: "pd.DataFrame",
-    settings: Sequence[Setting],
-    own: Setting,
+    recipes: Sequence[Recipe],
     recorded_answers: "pd.Series[Any]",
     *,
     share: float = 0.5,
@@ -104,8 +105,7 @@ def choose(
 
     Args:
         results: One row per image: see `rerun.sweep_schema`.
-        settings: Of the list columns.
-        own: The run's own.
+        recipes: Of the list columns, the run's own first.
         recorded_answers: The run's corrected answers, in the order of `results`.
         share: Of the images that choose.
         seed: Of the split.
@@ -115,7 +115,7 @@ def choose(
     """
     done = results["failure"].isna().to_numpy(dtype=bool)
     known = results["label"].notna().to_numpy(dtype=bool) & done
-    answers = np.stack(results.loc[known, "answers"].to_list()) if known.any() else np.empty((0, len(settings)), int)
+    answers = np.stack(results.loc[known, "answers"].to_list()) if known.any() else np.empty((0, len(recipes)), int)
     labels = results.loc[known, "label"].to_numpy(dtype=np.int64)
     before = results.loc[known, "answer_before"].to_numpy(dtype=np.int64)
     selecting = selects(results.loc[known, "id"].to_list(), share, seed)
@@ -126,14 +126,13 @@ def choose(
         )
     outcomes = tuple(
         SettingOutcome(
-            setting,
+            recipe,
             PairedOutcome.of(before, answers[:, column], labels, selecting),
             PairedOutcome.of(before, answers[:, column], labels, ~selecting),
         )
-        for column, setting in enumerate(settings)
+        for column, recipe in enumerate(recipes)
     )
-    chosen = max(outcomes, key=lambda outcome: (outcome.selection.right_after, -outcome.setting.top_k))
-    column = list(settings).index(own)
-    under_own = np.array([row[column] for row in results.loc[done, "answers"]], dtype=np.int64)
+    chosen = max(outcomes, key=lambda outcome: (outcome.selection.right_after, -outcome.recipe.top_k))
+    under_own = np.array([row[0] for row in results.loc[done, "answers"]], dtype=np.int64)
     differences = int((under_own != recorded_answers[done].to_numpy(dtype=np.int64)).sum())
-    return SweepOutcome(outcomes, chosen, outcomes[column], differences, int(done.sum()), seed)
+    return SweepOutcome(outcomes, chosen, outcomes[0], differences, int(done.sum()), seed)

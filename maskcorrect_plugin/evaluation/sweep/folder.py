@@ -1,52 +1,56 @@
 """The folder of a sweep, inside the folder of its run: ``RUN/sweeps/NAME/part-00000.parquet``."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from maskcorrect_plugin.describing import digest_of
 from maskcorrect_plugin.errors import RunError
 from maskcorrect_plugin.evaluation.atomic import write_atomically
 from maskcorrect_plugin.evaluation.records.parts import read_tables
 from maskcorrect_plugin.evaluation.run_folder import MAPS, RECORDS, RunFolder, folder_name
-
-from .grid import Grid, Setting
+from maskcorrect_plugin.recipe import Recipe
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SWEEPS = "sweeps"
 MANIFEST = "sweep.json"
-READ = ("index", "id", "label", "failure", "classes_before", "probs_before", "classes_after", "label_prob_before")
+READ = (
+    "index",
+    "id",
+    "label",
+    "failure",
+    "classes_before",
+    "probs_before",
+    "classes_after",
+    "label_prob_before",
+    "corrected",
+)
 GAPS = ("gap12", "gap15")
 
 
 @dataclass(frozen=True)
 class SweepFolder:
-    """A sweep on disk. The same run, method and grid have the same folder, so that the same command goes on.
+    """A sweep on disk. The same run, method and recipes have the same folder, so that the same command goes on.
 
     Attributes:
         run: The finished run.
         method: Whose maps are swept.
-        grid: What is tried.
+        recipes: What is tried, the run's own first.
     """
 
     run: RunFolder
     method: str
-    grid: Grid
+    recipes: tuple[Recipe, ...]
 
     @property
     def path(self) -> Path:
         """Where the sweep lies."""
-        text = json.dumps([self.method, self.grid.to_dict()])
-        return self.run.path / SWEEPS / f"{folder_name(self.method)}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-
-    @property
-    def own_setting(self) -> Setting:
-        """The settings that the run had itself."""
-        return own_setting(self.run, self.method)
+        digest = digest_of([self.method, *(recipe.to_dict() for recipe in self.recipes)])
+        return self.run.path / SWEEPS / f"{folder_name(self.method)}-{digest[:8]}"
 
     def part_file(self, part: int) -> Path:
         """Where a part lies."""
@@ -57,9 +61,8 @@ class SweepFolder:
         return [part for part in range(self.run.manifest.num_parts) if not self.part_file(part).exists()]
 
     def describe(self) -> None:
-        """Writes what the sweep is: the method, the grid and its settings in the order of the list columns."""
-        settings = [vars(setting) for setting in self.grid.settings()]
-        text = json.dumps({"method": self.method, "grid": self.grid.to_dict(), "settings": settings}, indent=1)
+        """Writes what the sweep is: the method, and its recipes in the order of the list columns."""
+        text = json.dumps({"method": self.method, "recipes": [recipe.to_dict() for recipe in self.recipes]}, indent=1)
         write_atomically(self.path / MANIFEST, lambda file: file.write(text.encode()))
 
     def recorded(self, part: int) -> dict[int, Mapping[str, Any]]:
@@ -79,12 +82,6 @@ class SweepFolder:
         return read_tables([self.part_file(part) for part in range(self.run.manifest.num_parts)])
 
 
-def own_setting(run: RunFolder, method: str) -> Setting:
-    """The settings of one method of a run."""
-    settings = run.manifest.identity["methods"][method]
-    return Setting(*(settings[name] for name in ("view", "threshold", "top_k", "vote", "weights")))
-
-
 def check_sweepable(run: RunFolder, method: str) -> None:
     """Raises RunError unless the run is finished, has kept the maps of a method, and the method has maps."""
     identity = run.manifest.identity
@@ -93,8 +90,8 @@ def check_sweepable(run: RunFolder, method: str) -> None:
         raise RunError(f"{run.path!s} is not finished: {done} of {total} parts of {method!r} are there")
     if not identity["records"]["keep_maps"]:
         raise RunError(f"{run.path!s} keeps no maps; run it with --keep-maps (keep_maps=True) to sweep it")
-    if "threshold" not in identity["methods"][method] or identity["methods"][method]["method"].startswith("control:"):
-        raise RunError(f"{method!r} is no method whose maps can be swept; choose an attribution method of the run")
+    if identity["methods"][method].get("method") is None:
+        raise RunError(f"{method!r} has no maps that can be swept; choose another method of the run")
 
 
 def _rows(run: RunFolder, kind: str, method: str, part: int, columns: Sequence[str] | None) -> list[Mapping[str, Any]]:

@@ -1,92 +1,88 @@
-"""The settings that a sweep tries."""
+"""The recipes that a sweep tries."""
 
 import itertools
 import math
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from maskcorrect_plugin.checks import check_choice, check_int, check_number
 from maskcorrect_plugin.errors import ArgumentError
-from maskcorrect_plugin.functional import VOTES, WEIGHTS
-from maskcorrect_plugin.views import VIEWS
+from maskcorrect_plugin.recipe import Recipe, parse_views
+from maskcorrect_plugin.views import create_view
 
 MOST_VALUES = 1000
 """Values that one range may have."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What of a correction can be varied on kept maps: see `ProbabilityCorrector`."""
-
-    view: str
-    threshold: float
-    top_k: int
-    vote: str
-    weights: str
-
-    def __str__(self) -> str:
-        return f"{self.view} at {self.threshold:g}, K = {self.top_k}, {self.vote}, {self.weights}"
+VARIED = ("views", "pool", "top_k", "vote", "candidate_weights")
+"""Options of a recipe that a sweep varies."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """All combinations of the values of five options.
+    """All combinations of the values of five options of a recipe.
 
     Attributes:
-        views: ``"mask"``, ``"crop"``.
-        thresholds: In [0, 1).
+        base: The run's own recipe, which is always tried; every other option is its own.
+        views: Sets of views, each shown together.
+        pools: ``"sum"``, ``"log"``.
         top_ks: From 1 to the K of the run.
         votes: ``"distribution"``, ``"diagonal"``.
-        weights: ``"probs"``, ``"uniform"``.
+        candidate_weights: ``"probs"``, ``"uniform"``.
     """
 
-    views: tuple[str, ...]
-    thresholds: tuple[float, ...]
+    base: Recipe
+    views: tuple[tuple[str, ...], ...]
+    pools: tuple[str, ...]
     top_ks: tuple[int, ...]
     votes: tuple[str, ...]
-    weights: tuple[str, ...]
+    candidate_weights: tuple[str, ...]
 
-    def __post_init__(self) -> None:
-        for name, values in asdict(self).items():
-            if not values or len(set(values)) < len(values):
-                raise ArgumentError(f"{name} must be one or more values that differ, got {values!r}")
-        for threshold in self.thresholds:
-            check_number("threshold", threshold, 0, 1)
+    def recipes(self) -> list[Recipe]:
+        """The run's own recipe and all combinations, each once: some options make no difference to some views.
+
+        Raises:
+            ValueError: a value that a recipe refuses, or K above the run's.
+        """
         for top_k in self.top_ks:
-            check_int("top_k", top_k, 1)
-        for name, values, allowed in (("view", self.views, VIEWS), ("vote", self.votes, VOTES)):
-            for value in values:
-                check_choice(name, value, allowed)
-        for value in self.weights:
-            check_choice("weights", value, WEIGHTS)
-
-    def looks(self) -> Iterator[tuple[str, float]]:
-        """View and threshold: what has to be asked again."""
-        return itertools.product(self.views, self.thresholds)
-
-    def settings(self) -> list[Setting]:
-        """All combinations, those that share their second answers together."""
-        rest = list(itertools.product(self.top_ks, self.votes, self.weights))
-        return [Setting(view, threshold, *others) for view, threshold in self.looks() for others in rest]
-
-    def including(self, own: Setting) -> "Grid":
-        """The same with the values of one more setting."""
-        return Grid(
-            _with(self.views, own.view),
-            _with(self.thresholds, own.threshold),
-            _with(self.top_ks, own.top_k),
-            _with(self.votes, own.vote),
-            _with(self.weights, own.weights),
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return {name: list(values) for name, values in asdict(self).items()}
+            check_int("top_k", top_k, 1, self.base.top_k)
+        found = {self.base: None}
+        for values in itertools.product(self.views, self.pools, self.top_ks, self.votes, self.candidate_weights):
+            views, pool, _, vote, _ = values
+            if pool == "log" and vote == "diagonal" and len(self.votes) > 1:
+                continue  # there is no such recipe; the others of the grid are meant
+            changes: dict[str, Any] = dict(zip(VARIED, values, strict=True))
+            weights = self.base.view_weights if tuple(views) == tuple(map(_text, self.base.views)) else None
+            found.setdefault(self.base.replace(**{**changes, "view_weights": weights}))
+        return list(found)
 
 
-def _with(values: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
-    return values if value in values else (*values, value)
+def _text(view: Any) -> str:
+    return view if isinstance(view, str) else str(view.spec)
+
+
+def view_sets(
+    texts: Sequence[str] | None, thresholds: Sequence[float] | None, base: Recipe
+) -> tuple[tuple[str, ...], ...]:
+    """Sets of views: those that are named, each with every threshold.
+
+    Args:
+        texts: ``"zoom[map=merged]+hflip"``; None takes the run's own views.
+        thresholds: Put into every view that has one; None leaves them.
+        base: The run's own recipe.
+    """
+    sets = [tuple(map(_text, base.views))] if not texts else [tuple(parse_views(text)) for text in texts]
+    found: dict[tuple[str, ...], None] = {}
+    for views in sets:
+        for threshold in thresholds or [None]:
+            found.setdefault(tuple(_with_threshold(view, threshold) for view in views))
+    return tuple(found)
+
+
+def _with_threshold(text: str, threshold: float | None) -> str:
+    view = create_view(text)
+    if threshold is None or "threshold" not in view.settings:
+        return view.spec
+    return create_view(view.name, **{**view.settings, "threshold": check_number("threshold", threshold, 0, 1)}).spec
 
 
 def parse_numbers(name: str, text: str) -> tuple[float, ...]:
@@ -129,11 +125,3 @@ def parse_whole_numbers(name: str, text: str) -> tuple[int, ...]:
 def parse_names(name: str, text: str, allowed: Collection[str]) -> tuple[str, ...]:
     """Names with commas, each one of `allowed`."""
     return tuple(dict.fromkeys(check_choice(name, part.strip(), allowed) for part in text.split(",")))
-
-
-def check_top_ks(top_ks: Sequence[int], run_top_k: int) -> None:
-    """Raises ArgumentError unless the run has maps for so many candidates."""
-    if max(top_ks) > run_top_k:
-        raise ArgumentError(
-            f"top_k must be from 1 to {run_top_k}, the candidates that the run kept maps of; got {max(top_ks)}"
-        )

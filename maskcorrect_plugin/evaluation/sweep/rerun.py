@@ -1,22 +1,20 @@
-"""The cheap part of a correction on kept maps: mask, ask again, add, for every setting of a grid."""
+"""The cheap part of a correction on kept maps: every recipe of a grid, on the images of a run."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from maskcorrect_plugin import functional
-from maskcorrect_plugin.corrector import ProbabilityCorrector
+from maskcorrect_plugin.corrector import ProbabilityCorrector, correct_together
 from maskcorrect_plugin.datasets import ImageDataset, LoadedGroup
+from maskcorrect_plugin.errors import RunError
 from maskcorrect_plugin.evaluation.records.maps import unpack_maps
 from maskcorrect_plugin.evaluation.records.parts import write_table
-from maskcorrect_plugin.inference import evaluation_mode
-from maskcorrect_plugin.views import make_view
+from maskcorrect_plugin.recipe import Recipe
 
 from .folder import SweepFolder
-from .grid import Grid
+from .kept_maps import KeptMaps
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,31 +40,40 @@ def sweep_schema() -> "pa.Schema":
     return pa.schema(list(fields.items()))
 
 
-@dataclass(frozen=True)
 class Rerun:
-    """Runs the settings of a grid on the images of a run.
+    """Runs recipes on the images of a run, by the maps that it kept.
 
-    Attributes:
-        corrector: As the run had it; its view is replaced for each setting.
+    Args:
+        corrector: As the run had it.
         dataset: The images of the run.
-        grid: What is tried.
-        fill: Of the mask view, as the run had it.
-        mean: Of the normalisation, for a black fill.
-        std: Likewise.
+        recipes: What is tried.
     """
 
-    corrector: ProbabilityCorrector
-    dataset: ImageDataset
-    grid: Grid
-    fill: str = "zero"
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
+    def __init__(self, corrector: ProbabilityCorrector, dataset: ImageDataset, recipes: list[Recipe]) -> None:
+        self.corrector = corrector
+        self.dataset = dataset
+        self.maps = KeptMaps(corrector.guide)
+        self.correctors = {
+            str(number): ProbabilityCorrector(
+                corrector.model,
+                self.maps,
+                recipe=recipe.replace(max_gap=None),
+                preprocessing=corrector.preprocessing,
+                share=corrector,
+            )
+            for number, recipe in enumerate(recipes)
+        }
+
+    @property
+    def needs_pictures(self) -> bool:
+        """Whether a view of one of the recipes is cut from the original pictures."""
+        return any(corrector.needs_pictures for corrector in self.correctors.values())
 
     def run_part(self, folder: SweepFolder, part: int, group: LoadedGroup) -> None:
         """Does one part and writes it.
 
         Raises:
-            RunError: it cannot be written, or the run keeps no maps of it.
+            RunError: it cannot be written, or the run lacks the maps of an image that it corrected.
         """
         recorded = folder.recorded(part)
         maps = {int(row["index"]): row for row in folder.kept_maps(part)}
@@ -74,22 +81,21 @@ class Rerun:
         for position, reason in group.failures.items():
             rows[position]["failure"] = rows[position]["failure"] or reason
         readable = [(row, position) for row, position in enumerate(group.kept) if rows[position]["failure"] is None]
-        corrected = [(row, position) for row, position in readable if group.indices[position] in maps]
-        if corrected:
-            chosen, positions = [row for row, _ in corrected], [position for _, position in corrected]
-            entries = [recorded[group.indices[position]] for position in positions]
-            coarse = torch.stack([unpack_maps(maps[group.indices[position]]) for position in positions])
-            answers, label_probs = self._answers(group.inputs[chosen], coarse, entries)
-            for column, position in enumerate(positions):
+        chosen = [(row, position) for row, position in readable if recorded[group.indices[position]]["corrected"]]
+        if chosen:
+            entries = [recorded[group.indices[position]] for _, position in chosen]
+            self.maps.hold({str(entry["id"]): _kept(entry, maps) for entry in entries})
+            answers, label_probs = self._answers(group, [row for row, _ in chosen], entries)
+            for column, (_, position) in enumerate(chosen):
                 rows[position]["answers"] = answers[:, column].int().numpy()
                 rows[position]["label_probs"] = label_probs[:, column].float().numpy()
         write_table(folder.part_file(part), rows, sweep_schema(), {"maskcorrect_part": str(part)})
 
     def _carried_over(self, entry: Mapping[str, Any]) -> dict[str, Any]:
-        """What the run says of an image; one that it did not correct has the same answer under every setting."""
+        """What the run says of an image; one that it did not correct has the same answer under every recipe."""
         names = ("index", "id", "label", "failure", "label_prob_before", "gap12", "gap15", "probs_before")
         row = {name: entry[name] for name in names}
-        count = len(self.grid.settings())
+        count = len(self.correctors)
         if row["failure"] is None:
             answer = int(entry["classes_before"][0])
             unchanged = [entry["label_prob_before"]] * count
@@ -97,33 +103,25 @@ class Rerun:
             row["label_probs"] = None if entry["label_prob_before"] is None else unchanged
         return row
 
-    def _answers(self, inputs: Tensor, coarse: Tensor, entries: list[Mapping[str, Any]]) -> tuple[Tensor, Tensor]:
-        """Answers (S,n) and probabilities of the true class (S,n; NaN without one), for S settings."""
-        corrector = self.corrector
-        inputs = corrector.engine.place(inputs)
-        top_k = coarse.shape[1]
-        candidates = torch.tensor([list(entry["classes_before"])[:top_k] for entry in entries], device=inputs.device)
+    def _answers(
+        self, group: LoadedGroup, chosen: list[int], entries: list[Mapping[str, Any]]
+    ) -> tuple[Tensor, Tensor]:
+        """Answers (S,n) and probabilities of the true class (S,n; NaN without one), for S recipes."""
+        images: Any = group.inputs[chosen] if group.pictures is None else [group.pictures[row] for row in chosen]
         labels = torch.tensor([-1 if entry["label"] is None else int(entry["label"]) for entry in entries])
+        results = correct_together(self.correctors, images, ids=[str(entry["id"]) for entry in entries])
         answers, label_probs = [], []
-        with evaluation_mode(corrector.model):
-            probs = corrector.engine.probs(corrector.engine.scores(inputs))
-            maps = corrector.method.render(coarse.to(inputs.device), functional.spatial_size(inputs))
-            maps = torch.where(functional.is_flat(maps)[..., None, None], 0, maps)
-            for view, threshold in self.grid.looks():
-                corrector.view = make_view(view, threshold, self.fill, self.mean, self.std)
-                masked = corrector.ask_about_maps(inputs, maps, corrector.view.prepare(inputs))
-                for corrected in self._corrected(probs, masked, candidates):
-                    answers.append(corrected.argmax(dim=-1).cpu())
-                    own = corrected.cpu().gather(1, labels.clamp_min(0)[:, None]).squeeze(1)
-                    label_probs.append(torch.where(labels >= 0, own, torch.nan))
+        for result in results.values():
+            corrected = result.corrected_probs.cpu()
+            answers.append(corrected.argmax(dim=-1))
+            own = corrected.gather(1, labels.clamp_min(0)[:, None]).squeeze(1)
+            label_probs.append(torch.where(labels >= 0, own, torch.nan))
         return torch.stack(answers), torch.stack(label_probs)
 
-    def _corrected(self, probs: Tensor, masked: Tensor, candidates: Tensor) -> Iterator[Tensor]:
-        """Corrected distributions for each K, vote and weights, in the order of `Grid.settings`."""
-        for top_k in self.grid.top_ks:
-            some = candidates[:, :top_k]
-            for vote in self.grid.votes:
-                for weights in self.grid.weights:
-                    chosen = functional.candidate_weights(probs, some, weights)
-                    term = functional.correction_term(chosen, masked[:, :top_k], some, vote)
-                    yield functional.apply_correction(probs, term)
+
+def _kept(entry: Mapping[str, Any], maps: Mapping[int, Any]) -> tuple[Tensor, list[int]]:
+    """The kept maps of an image, and the classes that they are of."""
+    if int(entry["index"]) not in maps:
+        raise RunError(f"the run corrected {entry['id']!r}, but its maps are missing; make the part anew")
+    kept = unpack_maps(maps[int(entry["index"])])
+    return kept, [int(index) for index in list(entry["classes_before"])[: len(kept)]]
