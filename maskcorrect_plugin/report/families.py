@@ -10,6 +10,7 @@ from maskcorrect_plugin.evaluation.manifest import Manifest
 from maskcorrect_plugin.evaluation.run_folder import RunFolder
 from maskcorrect_plugin.evaluation.summary import SUMMARY_COLUMNS
 from maskcorrect_plugin.recipe_words import METHOD, NO_MAP, kind_of, views_in_short
+from maskcorrect_plugin.registry import describe_methods
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +56,9 @@ class Tried:
         views = views_in_short(self.settings)
         if self.kind == NO_MAP:
             return f"it follows no map: {views}"
-        return f"{views} by maps of {self.settings['method']}"
+        method = str(self.settings["method"])
+        known = describe_methods().get(method)
+        return f"{views} by {method if known is None else known.summary}"
 
     @cached_property
     def records(self) -> "pd.DataFrame":
