@@ -100,7 +100,7 @@ def test_messages_speak_of_what_the_page_shows():
 def test_help_and_choices_of_an_option_are_those_of_its_owner():
     assert [value for _, value in option_choices("pool")] == ["", *options_of(Recipe)["pool"].choices]
     assert [value for _, value in option_choices("fill")] == ["", *options_of(MaskView)["fill"].choices]
-    assert option_named("threshold") == options_of(MaskView)["threshold"]
+    assert option_named("threshold").help == options_of(MaskView)["threshold"].help
     assert [name for _, name in recipe_choices()] == list(RECIPES)
 
 

@@ -5,10 +5,9 @@ from pathlib import Path
 from PIL import Image
 
 from maskcorrect_plugin.demo.scenes import CLASS_NAMES, make_scene
-from maskcorrect_plugin.options import Option, options_of
-from maskcorrect_plugin.recipe import SUMMARIES, Recipe
+from maskcorrect_plugin.options import Option
+from maskcorrect_plugin.recipe_options import RECIPE, RECIPES, VIEW
 from maskcorrect_plugin.registry import describe_methods, get_backend, is_installed, list_backends, split_name
-from maskcorrect_plugin.views import OptionView, view_classes
 
 MODELS = (
     "demo",
@@ -28,22 +27,21 @@ OWN = ("the recipe's own", "")
 
 def recipe_choices() -> list[tuple[str, str]]:
     """Label and name of the recipes that have a name."""
-    return [(f"{name}: {summary}", name) for name, summary in SUMMARIES.items()]
+    return [(f"{name}: {summary}", name) for name, summary in RECIPES.items()]
 
 
 def option_choices(name: str) -> list[tuple[str, str]]:
-    """What an option of recipes may be, after what leaves it as it is.
+    """What an option may be, after what leaves it as it is.
 
     Args:
-        name: Of an option of `Recipe`, or of one that a view of its own has, such as ``"fill"``.
+        name: Of an option of recipes, or of one that several views have, such as ``"fill"``.
     """
     return [OWN, *((choice, choice) for choice in option_named(name).choices)]
 
 
 def option_named(name: str) -> Option:
-    """What is known of an option of `Recipe`, or of the first view that has one of that name."""
-    owners = [Recipe, *(cls for cls in view_classes().values() if issubclass(cls, OptionView))]
-    return next(options_of(owner)[name] for owner in owners if name in options_of(owner))
+    """What is known of an option of recipes, or of one that several views have."""
+    return {**VIEW, **RECIPE}[name]
 
 
 def method_choices() -> list[tuple[str, str]]:

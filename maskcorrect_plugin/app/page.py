@@ -106,10 +106,12 @@ def _fields(start: Mapping[str, Any], locked: Collection[str]) -> dict[str, gr.C
     add("method", gr.Dropdown, [OWN, *methods], allow_custom_value=True)
     add("second", gr.Dropdown, [("nothing", ""), *recipes, *methods], allow_custom_value=True)
     add("true_class", gr.Textbox, placeholder="if you know it")
+    add_option("top_k")
     with gr.Accordion("Options of the recipe", open=False):
         gr.Markdown("An empty field leaves the option as the recipe has it.")
         for name in (*CHANGES, "target_layer"):
-            add_option(name)
+            if name not in fields:
+                add_option(name)
     with gr.Accordion("Model" if "model" in locked else "Another model", open=False):
         specs = "torchvision:NAME, timm:NAME, hf:ORG/NAME, package.module:factory or demo"
         add("model", gr.Dropdown, list(MODELS), allow_custom_value=True, info=specs)
