@@ -33,10 +33,10 @@ def maskcorrect(arguments):
 maskcorrect("evaluate demo:200 --model demo --method CAM --keep-maps --output run")
 
 # %%
-# Hiding and zooming, at seven thresholds each. Which images choose follows from their names alone.
+# Hiding and cropping, at seven thresholds each. Which images choose follows from their names alone.
 
 maskcorrect(
-    "sweep run --view mask,crop --threshold 0:0.6:0.1 --output settings.csv"
+    "sweep run --views mask --views crop --threshold 0:0.6:0.1 --output settings.csv"
 )
 
 # %%
