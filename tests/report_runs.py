@@ -52,7 +52,8 @@ def write_run(folder, methods, class_names, pictures=0, model="demo", data="demo
 
 def _write_records(run, name, records):
     rows = [
-        {key: _plain(value) for key, value in row.items()} | {"seconds": 0.01, "saved": 0} for row in records.to_dict("records")
+        {key: _plain(value) for key, value in row.items()} | {"seconds": 0.01, "saved": 0}
+        for row in records.to_dict("records")
     ]
     for part in range(run.manifest.num_parts):
         chosen = run.manifest.part(part)

@@ -33,8 +33,6 @@ def run_small(folder, methods=("CAM", "control:hflip"), **options):
     net = make_tiny_net()
     data = Images(net)
     arguments = {"target_layer": "act", "top_k": 3}
-    correctors = {
-        name: ProbabilityCorrector(net, MADE_AS.get(name, name), **arguments) for name in methods
-    }
+    correctors = {name: ProbabilityCorrector(net, MADE_AS.get(name, name), **arguments) for name in methods}
     records = evaluate(correctors, data, net, folder, options=RecordOptions(images_per_part=7, **options))
     return net, data, records

@@ -22,7 +22,7 @@ def test_the_form_begins_with_the_recipe_of_the_paper():
 
 
 def test_an_empty_field_leaves_the_option_as_the_recipe_has_it():
-    emptied = {name: None for name in (*CHANGES, "target_layer", "method", "second", "classes")}
+    emptied = dict.fromkeys((*CHANGES, "target_layer", "method", "second", "classes"))
     for name, recipe in RECIPES.items():
         assert read_form(form(recipe=name, **emptied)).choices[0].recipe == recipe
 

@@ -78,7 +78,11 @@ def test_the_best_control_is_compared_image_by_image(tmp_path):
     ours, theirs = outcome_records(4, 2, 2, 2), outcome_records(4, 4, 0, 2)
     family = family_of(tmp_path, CAM=(CAM, ours), **{"control:hflip": (FLIP, theirs)})
     said = beside_controls(family)
-    assert "control:hflip (it follows no map: hflip; no explanation)" in said and "+40.00 points" in said and "CAM comes to 0.00" in said
+    assert (
+        "control:hflip (it follows no map: hflip; no explanation)" in said
+        and "+40.00 points" in said
+        and "CAM comes to 0.00" in said
+    )
     # Rows 4 and 5 both fix; rows 6, 7: ours breaks, theirs fixes; rows 8, 9 differ not.
     assert "it alone is right 2 times, CAM alone 0 times" in said
     assert "No control was run" in beside_controls(family_of(tmp_path / "other", CAM=(CAM, ours)))

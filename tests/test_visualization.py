@@ -16,9 +16,9 @@ from PIL import Image
 from maskcorrect_plugin.corrector import ProbabilityCorrector
 from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError
 from maskcorrect_plugin.functional import merged_map
-from maskcorrect_plugin.views import MaskView
 from maskcorrect_plugin.models import Preprocessing
 from maskcorrect_plugin.pictures import Box, Picture
+from maskcorrect_plugin.views import MaskView
 from maskcorrect_plugin.visualization import (
     RenderedViews,
     denormalize,
@@ -258,9 +258,7 @@ def test_every_recipe_has_a_figure_in_which_nothing_overlaps(views, options):
     rendered = render_views(corrector, picture, result, image_id="x")
     names = [LONG + str(index) for index in range(12)]
     for view_images, class_names in ((rendered, names), (None, None)):
-        check_layout(
-            draw_correction(rendered.input, result, class_names=class_names, view_images=view_images, label=3)
-        )
+        check_layout(draw_correction(rendered.input, result, class_names=class_names, view_images=view_images, label=3))
 
 
 @pytest.mark.parametrize(("views", "options"), RECIPES)
@@ -312,7 +310,8 @@ def test_the_merged_map_is_the_one_that_was_followed():
     figure = draw_correction(rendered.input, result, view_images=rendered)
     merged = merged_map(result.attributions, result.probs.gather(1, result.candidates))[0, 0]
     axes = next(axes for axes in figure.axes if axes.get_title() == "merged map")
-    np.testing.assert_allclose(axes.images[0].get_array(), overlay(as_picture(rendered.input), merged.numpy()), atol=1e-5)
+    expected = overlay(as_picture(rendered.input), merged.numpy())
+    np.testing.assert_allclose(axes.images[0].get_array(), expected, atol=1e-5)
 
 
 def test_denormalize_undoes_the_normalisation_and_cuts():

@@ -5,8 +5,7 @@ from pathlib import Path
 from PIL import Image
 
 from maskcorrect_plugin.demo.scenes import CLASS_NAMES, make_scene
-from maskcorrect_plugin.options import Option
-from maskcorrect_plugin.recipe_options import RECIPE, RECIPES, VIEW
+from maskcorrect_plugin.recipe_options import RECIPE, RECIPES, VIEW, Option
 from maskcorrect_plugin.registry import describe_methods, get_backend, is_installed, list_backends, split_name
 
 MODELS = (

@@ -87,7 +87,9 @@ def correct_photo(photo: Path, request: Request, shelf: ModelShelf, watch: Watch
     with shelf.borrow(request.model, watch.begin) as loaded:
         label = true_class(request.true_class, loaded.class_names)
         corrections = tuple(_correct(choice, request.output, loaded, image, label, watch) for choice in request.choices)
-        return PhotoOutcome(request.model.model, loaded.class_names, str(model_device(loaded.model)), corrections, label)
+        return PhotoOutcome(
+            request.model.model, loaded.class_names, str(model_device(loaded.model)), corrections, label
+        )
 
 
 def _correct(

@@ -72,9 +72,7 @@ def run_demo(
     scenes = SceneDataset("test", count, seed)
     echo(f"{count} held-out scenes of {len(CLASS_NAMES)} classes, corrected by {method} with the paper's settings:")
     threshold = default_of(MaskView, "threshold")
-    echo(
-        f"the {PAPER.top_k} most probable classes, threshold {threshold:g}, masked image, R = sum of Y[c_k] P_k.\n"
-    )
+    echo(f"the {PAPER.top_k} most probable classes, threshold {threshold:g}, masked image, R = sum of Y[c_k] P_k.\n")
     outcome = _evaluate(corrector, loaded, scenes)
     for line in report(outcome):
         echo(line)

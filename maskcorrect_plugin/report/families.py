@@ -68,7 +68,7 @@ class Tried:
 
     @property
     def saved(self) -> float:
-        """Pictures of an image that took no forward, because the image showed an equal one; 0 where none could be done."""
+        """Pictures of an image that took no forward, because it showed an equal one; 0 where no image could be done."""
         saved = self.records["saved"].dropna()
         return float(saved.mean()) if len(saved) else 0.0
 

@@ -94,7 +94,9 @@ def _draw_costs(family: Family, summaries: Mapping[str, GroupSummary], key: str)
     )
     settings = {tried.name: tried.settings for tried in family.methods}
     caption = "What each method costs, and the accuracy that it gains, with 95 % intervals"
-    return _drawing(partial(draw_cost_gain, summaries, settings=settings), caption, key, f"Points for each method. {costs}.")
+    return _drawing(
+        partial(draw_cost_gain, summaries, settings=settings), caption, key, f"Points for each method. {costs}."
+    )
 
 
 def draw_histograms(family: Family, report: ProtocolReport) -> Drawing:

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from maskcorrect_plugin.checks import check_int
 from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError
-from maskcorrect_plugin.functional import WEIGHTS
 from maskcorrect_plugin.models.class_names import default_class_names
+from maskcorrect_plugin.options import default_of
 from maskcorrect_plugin.pictures import Box
+from maskcorrect_plugin.recipe import Recipe
 from maskcorrect_plugin.recipe_words import follows_candidates, is_guided, read_view, view_label
 from maskcorrect_plugin.results import CorrectionResult
 from maskcorrect_plugin.views import MERGED, view_classes
@@ -215,7 +216,7 @@ class _Taking:
         specs = [spec for spec, _ in result.columns]
         self.by_candidate = [view for view, spec in enumerate(specs) if self._follows_candidates(view, spec)]
         self.by_merged = [view for view, spec in enumerate(specs) if is_guided(spec) and view not in self.by_candidate]
-        self.weights = str(result.settings.get("candidate_weights", WEIGHTS[0]))
+        self.weights = str(result.settings.get("candidate_weights", default_of(Recipe, "candidate_weights")))
 
     def _follows_candidates(self, view: int, spec: str) -> bool:
         """Of a class that is not known the number of its pictures has to tell."""

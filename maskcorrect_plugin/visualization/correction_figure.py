@@ -63,7 +63,8 @@ class Layout:
         captions: Of the candidates, below the picture of each view, broken into lines.
         true: The name of the true class, broken into lines; empty where it is not known.
         maps: Left and top of each candidate's map.
-        step: From the upper left corner of a map to that of the first picture, and from picture to picture: right, down.
+        step: From the upper left corner of a map to that of the first picture: right, down.
+        next: From there to that of the next picture, down.
         strip: What follows the merged map, or none.
         title: The heading, broken into lines.
         footer: Top of the line below everything.

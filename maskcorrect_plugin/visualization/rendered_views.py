@@ -107,9 +107,7 @@ def guiding_maps(result: CorrectionResult, index: int, spec_map: str, weights: s
     if spec_map != MERGED:
         return maps
     row = slice(index, index + 1)
-    return functional.merged_map(
-        maps, functional.candidate_weights(result.probs[row], result.candidates[row], weights)
-    )
+    return functional.merged_map(maps, functional.candidate_weights(result.probs[row], result.candidates[row], weights))
 
 
 def _batch(
