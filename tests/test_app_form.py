@@ -58,7 +58,7 @@ def test_files_of_recipes_are_read_where_that_is_allowed(tmp_path):
     ZOOM.save(file)
     for allowed in (None, {file}):
         assert read_form(form(recipe=file, method=""), allowed).choices[0].recipe == ZOOM
-    with pytest.raises(ArgumentError, match="recipe must be 'paper', .* on a page that other computers can reach"):
+    with pytest.raises(ArgumentError, match=r"recipe must be 'paper', .* on a page that other computers can reach"):
         read_form(form(recipe=file), {"paper"})
     with pytest.raises(ArgumentError, match="recipe must be 'paper'"):
         read_form(form(second=file), {"paper"})

@@ -135,8 +135,8 @@ def beside_controls(family: Family) -> str:
     pair = compare_corrected(headline.row.records(columns), best.row.records(columns)).outcome
     strongest = f"The strongest of {len(controls)} controls" if len(controls) > 1 else "The control"
     return (
-        f"{strongest}, {best.name} ({best.control}; no explanation), comes to {points(summary.outcome.difference)} points for "
-        f"{_plain(summary.forwards_per_image)} forwards an image, where {headline.name} comes to "
+        f"{strongest}, {best.name} ({best.control}; no explanation), comes to {points(summary.outcome.difference)} "
+        f"points for {_plain(summary.forwards_per_image)} forwards an image, where {headline.name} comes to "
         f"{points(headline.row.summary.overall.outcome.difference)} for "
         f"{_plain(headline.row.summary.overall.forwards_per_image)}. On the same images it alone is right "
         f"{count(pair.fixed)} times, {headline.name} alone {count(pair.broken)} times "
