@@ -249,3 +249,25 @@ def _regions(images: ImageBatch, items: list[_Item], cuts: _Cuts) -> Tensor:
     if mirrored:
         shown[mirrored] = shown[mirrored].flip(-1)
     return shown
+
+
+def shown_pictures(images: ImageBatch, shown: Sequence[Shown]) -> list[Tensor]:
+    """What the network gets of some images, as `ask` shows it: for figures.
+
+    Args:
+        images: n images.
+        shown: What each view shows.
+
+    Returns:
+        For each view its pictures, (n,v,C,H,W), normalised as the inputs are.
+    """
+    requests = [Request(each) for each in shown]
+    items = list(_items(requests, len(images)))
+    with _cutting(images, items) as cuts:
+        pictures = _pictures(images, requests, items, cuts) if items else images.inputs[:0]
+    of_view = [[place for place, item in enumerate(items) if item.view == view] for view in range(len(requests))]
+    shape = pictures.shape[1:]
+    return [
+        pictures[places].reshape(len(images), request.shown.count, *shape)
+        for places, request in zip(of_view, requests, strict=True)
+    ]
