@@ -4,7 +4,7 @@ import torch
 from conftest import make_tiny_net
 from torch.utils.data import Dataset
 
-from maskcorrect_plugin import ProbabilityCorrector, create_control, evaluate
+from maskcorrect_plugin import ProbabilityCorrector, evaluate
 from maskcorrect_plugin.evaluation.runner import RecordOptions
 
 COUNT = 24
@@ -30,12 +30,6 @@ def run_small(folder, methods=("CAM", "control:hflip"), **options):
     """Evaluates the methods and gives net and data with the records."""
     net = make_tiny_net()
     data = Images(net)
-    arguments = {"target_layer": "act", "top_k": 3}
-    correctors = {
-        name: create_control(name, net, method="CAM", **arguments)
-        if name.startswith("control:")
-        else ProbabilityCorrector(net, name, **arguments)
-        for name in methods
-    }
+    correctors = {name: ProbabilityCorrector(net, name, "act", top_k=3) for name in methods}
     records = evaluate(correctors, data, net, folder, options=RecordOptions(images_per_part=7, **options))
     return net, data, records
