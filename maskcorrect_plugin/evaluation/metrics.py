@@ -1,6 +1,7 @@
 """Numbers of how good probabilities are. Each takes one entry per image and gives NaN where there is no image."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +17,56 @@ def mean(values: Values) -> float:
     return float(values.mean(dtype=np.float64)) if len(values) else math.nan
 
 
-def negative_log_likelihood(label_probs: NDArray[np.floating]) -> float:
-    """Mean of ``-log p[label]`` in nats.
+def log_likelihoods(label_probs: NDArray[np.floating]) -> NDArray[np.float64]:
+    """``log p[label]`` of each image in nats, (N,).
 
     Args:
         label_probs: Probability of each image's true class, (N,). Zeros count as the smallest normal float32, as in
-            `ProbabilityCorrector.forward`, so that one image cannot make the mean infinite.
+            `ProbabilityCorrector.forward`, so that one image cannot make a mean infinite.
     """
     floor = float(np.finfo(np.float32).tiny)
-    return mean(-np.log(np.maximum(np.asarray(label_probs, dtype=np.float64), floor)))
+    values: NDArray[np.float64] = np.log(np.maximum(np.asarray(label_probs, dtype=np.float64), floor))
+    return values
+
+
+def negative_log_likelihood(label_probs: NDArray[np.floating]) -> float:
+    """Mean of ``-log p[label]`` in nats: see `log_likelihoods`."""
+    return mean(-log_likelihoods(label_probs))
+
+
+@dataclass(frozen=True)
+class LikelihoodGain:
+    """How much likelier the true classes are under a second distribution than under a first, image by image.
+
+    Attributes:
+        mean: Mean difference of the log-likelihood, in nats an image; above 0 where the second is better.
+        error: Its standard error.
+        count: Images.
+
+    Example:
+        >>> gain = LikelihoodGain.of(np.array([0.5, 0.25]), np.array([1.0, 1.0]))
+        >>> round(gain.mean, 3), round(gain.z, 2)
+        (1.04, 3.0)
+    """
+
+    mean: float
+    error: float
+    count: int
+
+    @classmethod
+    def of(cls, first: NDArray[np.floating], second: NDArray[np.floating]) -> "LikelihoodGain":
+        """From the probabilities of the true class, (N,) each."""
+        difference = log_likelihoods(second) - log_likelihoods(first)
+        count = len(difference)
+        error = float(difference.std(ddof=1) / math.sqrt(count)) if count > 1 else math.nan
+        return cls(mean(difference), error, count)
+
+    @property
+    def z(self) -> float:
+        """The mean in units of its standard error: beyond 2 in either direction it is hardly chance."""
+        if self.mean == 0:
+            return 0.0
+        return self.mean / self.error if self.error > 0 else math.nan
 
 
 def top_k_accuracy(label_ranks: NDArray[np.number], top_k: int | NDArray[np.integer]) -> float:

@@ -8,14 +8,15 @@ import numpy as np
 from maskcorrect_plugin.errors import ArgumentError
 
 from .answers import Answers
-from .columns import answered
+from .columns import answered, numbers
+from .metrics import LikelihoodGain
 from .statistics import PairedOutcome
 from .subset import Subset
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PAIRED_COLUMNS = ("id", "label", "classes_after")
+PAIRED_COLUMNS = ("id", "label", "classes_after", "label_prob_after")
 """What `compare_corrected` reads."""
 
 
@@ -26,12 +27,14 @@ class MethodComparison:
     Attributes:
         outcome: The first method stands for *before*, the second for *after*: ``fixed`` counts images that only the
             second answers rightly, ``broken`` those that only the first does; ``mcnemar_p`` is the exact test.
+        likelihood: How much likelier the second makes the true classes: it sees far smaller effects than answers do.
         changed: Images on which the two answers differ, labelled or not.
         images: Images that both could do, of the subset if one is given.
         left_out: Images of the run that one of them, or both, could not do.
     """
 
     outcome: PairedOutcome
+    likelihood: LikelihoodGain
     changed: int
     images: int
     left_out: int
@@ -66,8 +69,10 @@ def compare_corrected(first: "pd.DataFrame", second: "pd.DataFrame", subset: Sub
         shared = shared.intersection(one.index[subset.contains(first)])
     one, other = one.loc[shared], other.loc[shared]
     answers = Answers.of(one.assign(classes_before=one["classes_after"], classes_after=other["classes_after"]))
+    of_truth = (numbers(records["label_prob_after"])[answers.known] for records in (one, other))
     return MethodComparison(
         outcome=PairedOutcome.of(answers.before, answers.after, answers.labels, answers.known),
+        likelihood=LikelihoodGain.of(*of_truth),
         changed=int((answers.before != answers.after).sum()),
         images=len(shared),
         left_out=left_out,
