@@ -26,10 +26,10 @@ class Images(Dataset):
         return self.inputs[index], self.labels[index]
 
 
-def run_small(folder, methods=("CAM", "control:hflip"), **options):
-    """Evaluates the methods and gives net and data with the records."""
+def run_small(folder, methods=("CAM", "control:hflip"), corrector=None, **options):
+    """Evaluates the methods, with options of the correctors, and gives net and data with the records."""
     net = make_tiny_net()
     data = Images(net)
-    correctors = {name: ProbabilityCorrector(net, name, "act", top_k=3) for name in methods}
+    correctors = {name: ProbabilityCorrector(net, name, "act", top_k=3, **(corrector or {})) for name in methods}
     records = evaluate(correctors, data, net, folder, options=RecordOptions(images_per_part=7, **options))
     return net, data, records
