@@ -1,6 +1,7 @@
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -194,9 +195,10 @@ def test_methods_lists_every_method_within_the_width(monkeypatch, width):
     monkeypatch.setenv("COLUMNS", str(width))
     result = maskcorrect("methods")
     assert result.exit_code == 0
-    first_words = [line.split()[0] for line in result.stdout.splitlines() if line.strip()]
-    for name in describe_methods():
+    first_words = [line.split()[0] for line in result.stdout.splitlines() if re.match("  [^ ]", line)]
+    for name in (*describe_methods(), *POOLS):
         assert first_words.count(name) == 1
+    assert {*list_views(), *RECIPES} <= set(first_words) and first_words.count("zoom") == 2  # a view and a recipe
     assert max(map(len, result.stdout.splitlines())) <= width
 
 
@@ -359,7 +361,10 @@ def test_figures_of_an_earlier_run_are_not_taken_for_images(tmp_path):
 def test_default_k_is_all_classes_where_there_are_few(factory, top_k):
     result = maskcorrect("correct", "photos/0.png", "--json", "--model", f"tiny_factories:{factory}")
     document = json.loads(result.stdout)
-    assert document["settings"]["top_k"] == len(document["images"][0]["before"]) == top_k
+    assert len(document["images"][0]["before"]) == top_k
+    assert document["settings"]["top_k"] == 5  # the recipe is the same
+    result = maskcorrect("correct", "photos/0.png", "--model", f"tiny_factories:{factory}")
+    assert f"{top_k} candidates" in result.stdout
 
 
 def test_json_goes_to_stdout_and_equals_the_file(tmp_path):
@@ -429,7 +434,7 @@ def test_a_model_that_ends_in_softmax_is_warned_about_in_one_line():
         (["--threshold", "-0.1"], "threshold must lie in [0, 1), got -0.1"),
         (["--threshold", "nan"], "threshold must lie in [0, 1), got nan"),
         (["--threshold", "much"], "Invalid value for '--threshold'"),
-        (["-k", "0"], "Invalid value for '--top-k'"),
+        (["-k", "0"], "top_k must be at least 1, got 0"),
         (["--max-gap", "1.5"], "max_gap must lie in [0, 1], got 1.5"),
         (["--view", "zoom"], "No such option: --view"),
         (["--views", "zom"], "got 'zom'; did you mean 'zoom'?"),
