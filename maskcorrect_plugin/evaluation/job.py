@@ -16,7 +16,7 @@ from maskcorrect_plugin.models import LoadedModel
 from .atomic import remove_leftovers
 from .correctable import Correctable
 from .description import describe_run
-from .examples import example_input, needs_pictures
+from .examples import check_pictures, example_input, needs_pictures
 from .manifest import Manifest
 from .run_folder import RunFolder, folder_name
 from .runner import PartRunner, Progress, RecordOptions, run_parts
@@ -59,7 +59,7 @@ class Evaluation:
 
         Raises:
             MaskCorrectError: see `ProbabilityCorrector.probe`.
-            ValueError: a label that is no class of the model.
+            ValueError: a label that is no class of the model; a data set of tensors, where a view needs the pictures.
         """
         _check_labels(self.dataset, self.loaded.num_classes)
         like = example_input(self.dataset, self.loaded.transform)
@@ -67,6 +67,8 @@ class Evaluation:
             probe = getattr(corrector, "probe", None)
             if probe is not None:
                 probe(like)
+        if needs_pictures(self.correctors.values()):
+            check_pictures(self.dataset, self.loaded)
         return like
 
     def manifest(self) -> Manifest:
