@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .datasets import load_dataset as load_dataset
     from .evaluation.evaluate import evaluate as evaluate
     from .evaluation.run_folder import RunFolder as RunFolder
+    from .fitting import Fit as Fit
+    from .fitting import fit as fit
     from .layers import find_target_layer as find_target_layer
     from .models import LoadedModel as LoadedModel
     from .models import Preprocessing as Preprocessing
@@ -46,6 +48,7 @@ _HOMES = {
     "AttributionMethod": "maskcorrect_plugin.attribution",
     "CorrectionResult": "maskcorrect_plugin.results",
     "CropView": "maskcorrect_plugin.views",
+    "Fit": "maskcorrect_plugin.fitting",
     "ImageDataset": "maskcorrect_plugin.datasets",
     "LoadedModel": "maskcorrect_plugin.models",
     "MaskView": "maskcorrect_plugin.views",
@@ -65,6 +68,7 @@ _HOMES = {
     "create_view": "maskcorrect_plugin.views",
     "evaluate": "maskcorrect_plugin.evaluation.evaluate",
     "find_target_layer": "maskcorrect_plugin.layers",
+    "fit": "maskcorrect_plugin.fitting",
     "list_attributions": "maskcorrect_plugin.registry",
     "list_backends": "maskcorrect_plugin.registry",
     "list_views": "maskcorrect_plugin.views",

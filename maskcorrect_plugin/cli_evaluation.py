@@ -83,6 +83,87 @@ def evaluate(
     raise typer.Exit(run_evaluate(EvaluateOptions(**given)))
 
 
+def fit(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA|RUN",
+            help="Labelled images, as for 'evaluate'; or the folder of a finished run, of which nothing is computed again.",
+            show_default=False,
+        ),
+    ],
+    model: ev.ModelOfRun = "",
+    weights: opt.Weights = "DEFAULT",
+    recipe: Annotated[
+        str,
+        typer.Option(
+            "--recipe", metavar="NAME|FILE", help="Whose views are fitted. 'maskcorrect methods' tells what each is."
+        ),
+    ] = "zoom",
+    method: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The attribution method; of a finished run, which of its recipes is fitted. [default: the recipe's; of a "
+            "run, the recipe with most views]",
+            show_default=False,
+        ),
+    ] = None,
+    views: opt.Views = None,
+    pool: Annotated[
+        str,
+        typer.Option(metavar="log|sum", help="How the answers are put together; in the log pool the fit is convex."),
+    ] = "log",
+    max_forwards: Annotated[
+        float | None,
+        typer.Option(metavar="N", min=1, help="Forwards of an image at most. [default: no limit]", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE.json", help="The corrector; an earlier file is replaced.")
+    ] = Path("corrector.json"),
+    page: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE.html", help="The report as a page. [default: none]", show_default=False),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of the run that is fitted; one that was stopped is resumed. [default: FILE.run]",
+            show_default=False,
+        ),
+    ] = None,
+    top_k: opt.TopK = None,
+    target_layer: opt.TargetLayer = None,
+    split: ev.Split = None,
+    image_column: ev.ImageColumn = None,
+    label_column: ev.LabelColumn = None,
+    root: ev.Root = None,
+    limit: ev.Limit = None,
+    seed: ev.Seed = 0,
+    classes: opt.Classes = None,
+    size: opt.Size = None,
+    mean: opt.Mean = None,
+    std: opt.Std = None,
+    model_output: opt.ModelOutput = opt.OutputName.logits,
+    precision: opt.Precision = opt.PrecisionName.float32,
+    batch_size: opt.BatchSize = None,
+    device: opt.Device = None,
+    num_workers: ev.NumWorkers = None,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Make a corrector for your network: fit how much each view counts, on labelled images, and test it.
+
+    The views are shown to the network once, as by 'evaluate', beside their rivals: no map, another image's map, the
+    paper's mask. Every figure is of images that did not fit the weights. Where no correction is better than none, the
+    file holds the identity.
+    """
+    given = {name: value.value if isinstance(value, Enum) else value for name, value in locals().items()}
+    from .commands.fit import FitOptions, run_fit  # imports torch
+
+    raise typer.Exit(run_fit(FitOptions.of(given)))
+
+
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of finished runs.", show_default=False)],
     subset: ev.Subset = "p1-p5<0.5",
@@ -221,6 +302,7 @@ def report(
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
     app.command(epilog=EXAMPLES, short_help="Evaluate correction over a data set.")(evaluate)
+    app.command(short_help="Fit how much each view counts.")(fit)
     app.command(short_help="Compare methods and runs.")(compare)
     app.command(short_help="Try other settings on kept maps.")(sweep)
     app.command(short_help="Make a page of finished runs.")(report)

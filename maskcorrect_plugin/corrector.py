@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from .attribution import AttributionMethod, Observation
 from .checks import check_inputs, check_int, check_target
 from .correction import BatchWork, check_required, correct_batch
-from .describing import describe, is_described
+from .describing import describe, describe_model, is_described
 from .errors import ArgumentError, ArgumentTypeError
 from .inference import PassEngine, evaluation_mode
 from .options import default_of, options_of
@@ -98,6 +98,8 @@ class ProbabilityCorrector(nn.Module):
         self._strict_top_k = "top_k" in changes
         self.recipe = _recipe(Recipe.of(recipe), method, target_layer, changes, overrides)
         self._strict_top_k |= self.recipe.top_k != default_of(Recipe, "top_k")
+        if self.recipe.fitted_for is not None:
+            _check_model(self.recipe.fitted_for, model, preprocessing)
         self.views: tuple[tuple[View, float], ...] = self.recipe.active_views
         self.engine = (
             share.engine
@@ -114,6 +116,20 @@ class ProbabilityCorrector(nn.Module):
         self.method: AttributionMethod | None = None
         if self.recipe.method is not None or self.needs_maps:
             self._bind(method, target_layer, share, dataset)
+
+    @classmethod
+    def from_file(
+        cls, model: nn.Module, path: str | os.PathLike[str], *, preprocessing: Any = None, **options: Any
+    ) -> "ProbabilityCorrector":
+        """A corrector from the file of a fit, or of a recipe: the same as ``recipe=path``.
+
+        Args:
+            model: The model that it was fitted for; another one is refused.
+            path: The file.
+            preprocessing: How pictures become inputs.
+            **options: As for the constructor.
+        """
+        return cls(model, recipe=path, preprocessing=preprocessing, **options)
 
     def _bind(
         self, method: Any, target_layer: str | nn.Module | None, share: "ProbabilityCorrector | None", dataset: Any
@@ -443,6 +459,25 @@ def _recipe(recipe: Recipe, method: Any, target_layer: Any, changes: dict[str, A
     layer = target_layer if isinstance(target_layer, str) else recipe.target_layer
     known = {**recipe.method_options, **options}
     return recipe.replace(target_layer=layer, method_options=known) if layer or options else recipe
+
+
+def _check_model(fitted_for: Mapping[str, Any], model: nn.Module, preprocessing: Any) -> None:
+    """Refuses a recipe that was fitted for another model, naming what differs."""
+    given = describe_model(model, preprocessing)
+    names = {
+        "class": "class",
+        "architecture": "architecture",
+        "fingerprint": "weights",
+        "preprocessing": "preprocessing",
+    }
+    known = {name: value for name, value in fitted_for.items() if name in names and value is not None}
+    different = [names[name] for name, value in known.items() if given[name] is not None and given[name] != value]
+    if different:
+        spec = fitted_for.get("spec")
+        raise ArgumentError(
+            f"the recipe was fitted for {f'{spec!r}, ' if spec else ''}another model: {', '.join(different)} "
+            f"{'differ' if len(different) > 1 else 'differs'}; fit one for this model ('maskcorrect fit')"
+        )
 
 
 def _maps_of(recipe: Recipe) -> tuple[Any, ...]:

@@ -96,6 +96,22 @@ def model_fingerprint(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
+def describe_model(model: nn.Module, preprocessing: Any = None) -> dict[str, Any]:
+    """What tells one model from another: its class, the names and shapes of its tensors, and their values.
+
+    Args:
+        model: The classifier.
+        preprocessing: How pictures become its inputs; None where it is not known.
+    """
+    shapes = [(name, list(value.shape)) for name, value in model.state_dict().items() if isinstance(value, Tensor)]
+    return {
+        "class": qualified_name(type(model)),
+        "architecture": digest_of(shapes),
+        "fingerprint": model_fingerprint(model),
+        "preprocessing": None if preprocessing is None else describe(preprocessing.describe()),
+    }
+
+
 def _array(value: Tensor | np.ndarray[Any, Any]) -> str:
     array = value.detach().cpu().contiguous() if isinstance(value, Tensor) else torch.from_numpy(np.array(value))
     data = array.reshape(-1).view(torch.uint8).numpy().tobytes()

@@ -13,6 +13,8 @@ from .checks import check_choice, check_int, check_number
 from .errors import ArgumentError
 from .recipe_options import POOLS, VOTES, WEIGHTS
 
+FLOOR = 2.0**-24
+"""Smallest probability of a view in the log pool: what half precision still holds, so that records recompute it."""
 GAP_RANK = 5
 """The paper's gap is between the first and the fifth probability."""
 
@@ -236,7 +238,7 @@ def correction_term(
     vote: str = "distribution",
     pool: str = "sum",
 ) -> Tensor:
-    """The correction term ``R = sum_v w_v P_v``; in the log pool ``sum_v w_v log P_v``.
+    """The correction term ``R = sum_v w_v P_v``; in the log pool ``sum_v w_v log P_v``, no ``P_v`` below `FLOOR`.
 
     Args:
         weights: ``w``, tensor (N,V): for the paper's mask ``Y[c_k]``.
@@ -256,7 +258,7 @@ def correction_term(
     check_choice("vote", vote, VOTES)
     check_choice("pool", pool, POOLS)
     if pool == "log":
-        view_probs = _log(view_probs)
+        view_probs = view_probs.clamp_min(FLOOR).log()
     if vote == "distribution":
         return torch.einsum("nk,nkm->nm", weights, view_probs)
     if pool == "log":

@@ -23,6 +23,12 @@ from .views import CANDIDATES, MERGED, View, create_view
 
 FORMAT = "maskcorrect_plugin.recipe/1"
 """First entry of a recipe's file: whose it is, and in which version of its layout."""
+CORRECTOR_FORMAT = "maskcorrect_plugin.corrector/1"
+"""The same of the file of a fitted corrector, which also names the model that it was fitted for."""
+_ENTRIES = {
+    FORMAT: ("format", "recipe"),
+    CORRECTOR_FORMAT: ("format", "recipe", "model", "data", "figures", "versions"),
+}
 AUTO = "auto"
 """The method that is closed-form CAM where it holds, else Score-CAM with a budget of masks."""
 CONTROL_VIEWS: Mapping[str, str] = {
@@ -99,6 +105,10 @@ def _check_temperature(name: str, value: Any) -> float:
 class Recipe:
     """One correction: which maps, which views, and how the second answers are put together.
 
+    Attributes:
+        fitted_for: The model that the weights were fitted for, where they were; a corrector refuses any other. It is no
+            option, and changes no number.
+
     Example:
         >>> Recipe() == Recipe(views=("mask[fill=zero]",)), Recipe().name
         (True, 'paper')
@@ -117,6 +127,7 @@ class Recipe:
     vote: str = option(OPTIONS["vote"])
     max_gap: float | None = option(OPTIONS["max_gap"], _check_gap)
     temperature: float = option(OPTIONS["temperature"], _check_temperature)
+    fitted_for: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.method, str):
@@ -286,13 +297,16 @@ class Recipe:
             document = json.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ArgumentError(f"recipe file {path!s} cannot be read: {error}") from error
-        if not isinstance(document, Mapping) or document.get("format") != FORMAT:
+        if not isinstance(document, Mapping) or document.get("format") not in _ENTRIES:
             given = document.get("format") if isinstance(document, Mapping) else type(document).__name__
-            raise ArgumentError(f"recipe file {path!s} must have the format {FORMAT!r}, got {given!r}")
-        unknown = next((key for key in document if key not in ("format", "recipe")), None)
+            raise ArgumentError(
+                f"recipe file {path!s} must have the format {' or '.join(map(repr, _ENTRIES))}, got {given!r}"
+            )
+        known = _ENTRIES[document["format"]]
+        unknown = next((key for key in document if key not in known), None)
         if unknown is not None:
-            raise ArgumentError(f"recipe file {path!s} must hold 'format' and 'recipe' alone, got {unknown!r} as well")
-        return cls.from_dict(document.get("recipe", {}))
+            raise ArgumentError(f"recipe file {path!s} must hold {', '.join(known)} alone, got {unknown!r} as well")
+        return dataclasses.replace(cls.from_dict(document.get("recipe", {})), fitted_for=document.get("model"))
 
     @classmethod
     def of(cls, recipe: "str | os.PathLike[str] | Recipe") -> "Recipe":

@@ -11,9 +11,9 @@ from torch import Tensor
 from maskcorrect_plugin.commands.drawing import draw_corrected
 from maskcorrect_plugin.commands.outcomes import model_device
 from maskcorrect_plugin.corrector import ProbabilityCorrector
-from maskcorrect_plugin.results import CorrectionResult
 from maskcorrect_plugin.images import read_image
 from maskcorrect_plugin.models import LoadedModel
+from maskcorrect_plugin.results import CorrectionResult
 from maskcorrect_plugin.visualization import save_figure
 
 from .form import Request

@@ -1,5 +1,6 @@
 """From the recipes, methods and options of a command to the recipes that it corrects by, each with a name."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -142,7 +143,7 @@ def check_recipes(recipes: Mapping[str, Recipe]) -> None:
         if recipe.method is not None and recipe.method.startswith(CONTROL):
             _check_control(recipe.method)
         with suppress(LayerError):  # a method that must see its layer can only be made with the real model
-            make_correctors(nn.Identity(), {"": recipe})
+            make_correctors(nn.Identity(), {"": dataclasses.replace(recipe, fitted_for=None)})
 
 
 def _check_control(name: str) -> None:

@@ -1,7 +1,7 @@
 """`compare`: finished runs as one table of model x data set x method."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from maskcorrect_plugin.checks import check_choice
 from maskcorrect_plugin.errors import ArgumentError
 from maskcorrect_plugin.evaluation.intervals import holm
+from maskcorrect_plugin.evaluation.metrics import LikelihoodGain
 from maskcorrect_plugin.evaluation.paired_methods import PAIRED_COLUMNS, MethodComparison, compare_corrected
 from maskcorrect_plugin.evaluation.run_folder import RunFolder
 from maskcorrect_plugin.evaluation.subset import PAPER_SUBSET, Subset
@@ -36,9 +37,13 @@ class MethodRow:
         seconds_per_image: Mean time of a correction; NaN where no image could be done.
         holm_overall: The McNemar p over all images, adjusted for all methods on the same model and data.
         holm_subset: Likewise over the subset.
+        holm_likelihood: The p of the likelihood gain over no correction, adjusted likewise, over all images.
+        holm_likelihood_subset: Likewise over the subset.
         against: Against the method that the comparison was asked to compare with, over all images; None for itself or
             without one.
         against_subset: Likewise over the subset.
+        holm_against: The p of the likelihood gain over that method, adjusted for all that are compared with it.
+        holm_against_subset: Likewise over the subset.
     """
 
     model: str
@@ -52,8 +57,12 @@ class MethodRow:
     seconds_per_image: float
     holm_overall: float = math.nan
     holm_subset: float = math.nan
+    holm_likelihood: float = math.nan
+    holm_likelihood_subset: float = math.nan
     against: MethodComparison | None = None
     against_subset: MethodComparison | None = None
+    holm_against: float = math.nan
+    holm_against_subset: float = math.nan
 
     def group(self, name: str) -> GroupSummary:
         """``"overall"`` or ``"subset"``."""
@@ -62,6 +71,14 @@ class MethodRow:
     def holm(self, name: str) -> float:
         """The adjusted McNemar p over ``"overall"`` or ``"subset"``; NaN where the method leaks."""
         return self.holm_overall if name == "overall" else self.holm_subset
+
+    def likelihood_p(self, name: str) -> float:
+        """The adjusted p of the likelihood gain over no correction; NaN where the method leaks."""
+        return self.holm_likelihood if name == "overall" else self.holm_likelihood_subset
+
+    def baseline_p(self, name: str) -> float:
+        """The adjusted p of the likelihood gain over the baseline; NaN without one, or where the method leaks."""
+        return self.holm_against if name == "overall" else self.holm_against_subset
 
     def baseline(self, name: str) -> MethodComparison | None:
         """Against the baseline over ``"overall"`` or ``"subset"``; None for itself or without one."""
@@ -198,14 +215,22 @@ def _adjusted(family: Sequence[MethodRow]) -> list[MethodRow]:
     adjusted = {
         group: holm({name: row.group(group).outcome.mcnemar_p for name, row in fair.items()}) for group in GROUPS
     }
+    likelihood = {group: _holm({name: row.group(group).likelihood for name, row in fair.items()}) for group in GROUPS}
     return [
         replace(
             row,
             holm_overall=adjusted["overall"].get(row.method, math.nan),
             holm_subset=adjusted["subset"].get(row.method, math.nan),
+            holm_likelihood=likelihood["overall"].get(row.method, math.nan),
+            holm_likelihood_subset=likelihood["subset"].get(row.method, math.nan),
         )
         for row in family
     ]
+
+
+def _holm(gains: Mapping[str, LikelihoodGain]) -> dict[str, float]:
+    """Adjusted p-values of those gains that have one."""
+    return holm({name: gain.p for name, gain in gains.items() if not math.isnan(gain.p)})
 
 
 def _against(family: Sequence[MethodRow], subset: Subset, baseline: str) -> list[MethodRow]:
@@ -223,7 +248,16 @@ def _against(family: Sequence[MethodRow], subset: Subset, baseline: str) -> list
         whole, part = (compare_corrected(first, second, images) for images in (None, subset))
         return replace(row, against=whole, against_subset=part)
 
-    return [row if row is reference else compared(row) for row in family]
+    rows = [row if row is reference else compared(row) for row in family]
+    fair = [row for row in rows if not row.leaks]
+    whole, part = (
+        _holm({row.method: against.likelihood for row in fair if (against := row.baseline(group)) is not None})
+        for group in GROUPS
+    )
+    return [
+        replace(row, holm_against=whole.get(row.method, math.nan), holm_against_subset=part.get(row.method, math.nan))
+        for row in rows
+    ]
 
 
 def _plain(row: MethodRow, name: str, baseline: str | None) -> dict[str, Any]:
@@ -247,6 +281,10 @@ def _plain(row: MethodRow, name: str, baseline: str | None) -> dict[str, Any]:
         "holm_p": row.holm(name),
         "changed": group.changed,
         "ceiling": group.ceiling,
+        "likelihood_gain": group.likelihood.mean,
+        "likelihood_error": group.likelihood.error,
+        "likelihood_z": group.likelihood.z,
+        "likelihood_holm_p": row.likelihood_p(name),
         "nll_before": group.nll.before,
         "nll_after": group.nll.after,
         "brier_before": group.brier.before,
@@ -256,15 +294,19 @@ def _plain(row: MethodRow, name: str, baseline: str | None) -> dict[str, Any]:
         "forwards_per_image": group.forwards_per_image,
         "seconds_per_image": row.seconds_per_image,
         "run": str(row.run),
-        **({} if baseline is None else _plain_against(row.baseline(name), baseline)),
+        **({} if baseline is None else _plain_against(row, name, baseline)),
     }
 
 
-def _plain_against(against: MethodComparison | None, baseline: str) -> dict[str, Any]:
+def _plain_against(row: MethodRow, name: str, baseline: str) -> dict[str, Any]:
     """The columns that a comparison has with a baseline; empty for the baseline itself."""
+    against = row.baseline(name)
     return {
         "baseline": baseline,
         "right_alone": None if against is None else against.only_second,
         "baseline_right_alone": None if against is None else against.only_first,
         "baseline_p": None if against is None else against.outcome.mcnemar_p,
+        "baseline_likelihood_gain": None if against is None else against.likelihood.mean,
+        "baseline_likelihood_z": None if against is None else against.likelihood.z,
+        "baseline_likelihood_holm_p": None if against is None else row.baseline_p(name),
     }

@@ -14,11 +14,11 @@ from maskcorrect_plugin.checks import check_int
 from maskcorrect_plugin.commands.outputs import OutputFolder
 from maskcorrect_plugin.commands.result_json import run_header
 from maskcorrect_plugin.corrector import ProbabilityCorrector
-from maskcorrect_plugin.results import CorrectionResult
 from maskcorrect_plugin.evaluation.paper import BOUND as MAX_GAP
 from maskcorrect_plugin.evaluation.statistics import PairedOutcome
 from maskcorrect_plugin.evaluation.text import p_text, verdict
 from maskcorrect_plugin.models import LoadedModel, load_model
+from maskcorrect_plugin.results import CorrectionResult
 
 from .scenes import CLASS_NAMES, SceneDataset
 

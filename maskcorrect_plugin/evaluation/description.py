@@ -7,7 +7,7 @@ from typing import Any
 
 from maskcorrect_plugin.corrector import ProbabilityCorrector
 from maskcorrect_plugin.datasets import ImageDataset
-from maskcorrect_plugin.describing import model_fingerprint
+from maskcorrect_plugin.describing import describe_model
 from maskcorrect_plugin.models import LoadedModel
 from maskcorrect_plugin.registry import NATIVE, get_backend, split_name
 from maskcorrect_plugin.versions import versions
@@ -44,8 +44,7 @@ def describe_run(
         "model": {
             "spec": loaded.spec,
             "weights": None if loaded.weights is None else Path(loaded.weights).name,
-            "fingerprint": model_fingerprint(loaded.model),
-            "preprocessing": loaded.preprocessing.describe(),
+            **describe_model(loaded.model, loaded.preprocessing),
             "num_classes": loaded.num_classes,
         },
         "data": data,

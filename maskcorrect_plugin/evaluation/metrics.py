@@ -68,6 +68,11 @@ class LikelihoodGain:
             return 0.0
         return self.mean / self.error if self.error > 0 else math.nan
 
+    @property
+    def p(self) -> float:
+        """Two-sided p-value of `z`; NaN where there is none."""
+        return math.erfc(abs(self.z) / math.sqrt(2))
+
 
 def top_k_accuracy(label_ranks: NDArray[np.number], top_k: int | NDArray[np.integer]) -> float:
     """Share of images whose true class is among the `top_k` most probable.

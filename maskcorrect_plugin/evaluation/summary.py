@@ -50,6 +50,7 @@ class GroupSummary:
         ceiling: Share of images whose true class is among the K candidates before correction: what no re-ranking of
             the candidates can exceed.
         nll: Negative log-likelihood in nats.
+        likelihood: How much likelier the true classes are after correction, image by image.
         brier: Mean of ``sum_m (p_m - 1[m = label])^2``, in [0, 2].
         ece: Expected calibration error of the answers, 15 bins.
         forwards_per_image: Mean number of forwards.
@@ -66,6 +67,7 @@ class GroupSummary:
     top5: BeforeAfter
     ceiling: float
     nll: BeforeAfter
+    likelihood: metrics.LikelihoodGain
     brier: BeforeAfter
     ece: BeforeAfter
     forwards_per_image: float
@@ -77,6 +79,7 @@ class GroupSummary:
             "accuracy": {"before": table.accuracy_before, "after": table.accuracy_after},
             "difference": table.difference,
             "mcnemar_p": table.mcnemar_p,
+            "likelihood": {**asdict(self.likelihood), "z": self.likelihood.z},
         }
         without_nan: dict[str, Any] = _without_nan({**asdict(self), **derived})
         return without_nan
@@ -163,6 +166,9 @@ def _summarise_group(done: "pd.DataFrame") -> GroupSummary:
         top5=BeforeAfter(metrics.top_k_accuracy(ranks["before"], 5), metrics.top_k_accuracy(ranks["after"], 5)),
         ceiling=metrics.top_k_accuracy(ranks["before"], numbers(done["num_candidates"])[known].astype(np.int64)),
         nll=both(metrics.negative_log_likelihood, "label_prob"),
+        likelihood=metrics.LikelihoodGain.of(
+            *(numbers(done[f"label_prob_{side}"])[known] for side in ("before", "after"))
+        ),
         brier=both(metrics.mean, "brier"),
         ece=BeforeAfter(calibration("before"), calibration("after")),
         forwards_per_image=metrics.mean(numbers(done["forwards"])),

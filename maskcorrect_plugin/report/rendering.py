@@ -45,7 +45,7 @@ def render(chapters: Sequence[Chapters], gallery: Gallery, title: str | None = N
     names = [part.family.name for part in chapters]
     head, body = (Markup("\n".join(_static(name) for name in names_)) for names_ in (THEME, SCRIPTS))  # noqa: S704 - ours
     return (
-        _environment()
+        environment()
         .get_template("page.html")
         .render(
             title=title or "; ".join(names),
@@ -62,8 +62,9 @@ def render(chapters: Sequence[Chapters], gallery: Gallery, title: str | None = N
     )
 
 
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """Templates of this package, which escape every value."""
+    made = Environment(
         loader=PackageLoader("maskcorrect_plugin.report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -72,8 +73,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     names = ("count", "share", "points", "interval", "points_interval", "number", "p_value")
-    environment.filters.update({name: getattr(formats, name) for name in names}, breakable=breakable)
-    return environment
+    made.filters.update({name: getattr(formats, name) for name in names}, breakable=breakable)
+    return made
 
 
 def _shown(value: Any) -> Any:

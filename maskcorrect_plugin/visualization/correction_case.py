@@ -8,9 +8,9 @@ import numpy as np
 from torch import Tensor
 
 from maskcorrect_plugin.checks import check_int
-from maskcorrect_plugin.results import CorrectionResult
 from maskcorrect_plugin.errors import ArgumentError
 from maskcorrect_plugin.models.class_names import default_class_names
+from maskcorrect_plugin.results import CorrectionResult
 
 from .pictures import MAX_SHOWN, Pixels, as_picture, kept_maps
 

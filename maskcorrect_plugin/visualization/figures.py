@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from maskcorrect_plugin.checks import check_choice, check_int
-from maskcorrect_plugin.results import CorrectionResult
 from maskcorrect_plugin.errors import ArgumentError
+from maskcorrect_plugin.results import CorrectionResult
 
 from .charts import figure_of
 from .correction_case import make_case
