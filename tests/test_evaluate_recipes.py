@@ -15,7 +15,9 @@ from maskcorrect_plugin import (
     ProbabilityCorrector,
     Recipe,
     RunFolder,
+    View,
     evaluate,
+    load_dataset,
     make_correctors,
 )
 from maskcorrect_plugin.errors import ArgumentError, RunError
@@ -33,19 +35,19 @@ TENSORS = {
     "diagonal": SCORE_CAM.replace(vote="diagonal", candidate_weights="uniform"),
     "random": CAM.replace(method="control:random_map"),
     "flip": CAM.replace(method=None, views="hflip"),
-    "crops": CAM.replace(method=None, views="random_crops[n=3]+ten_crop"),
 }
 PICTURES = {
     "zoom": CAM.replace(views="zoom[threshold=0.3,map=merged]+hflip+whole"),
     "zoom each": CAM.replace(views="zoom[threshold=0.5]"),
     "other": CAM.replace(method="control:other_image[of=CAM]", views="zoom[map=merged]"),
     "unguided": CAM.replace(method=None, views="center[scale=0.85]+center[scale=0.7]+hflip+whole"),
+    "crops": CAM.replace(method=None, views="random_crops[n=3]+ten_crop"),
     "plain": CAM,
 }
 
 
 def loaded(net):
-    return LoadedModel(net, Preprocessing(TRANSFORM), NAMES, "lively", None)
+    return LoadedModel(net, Preprocessing.of(TRANSFORM), NAMES, "lively", None)
 
 
 def correctors_of(model, recipes, dataset=None):
@@ -84,22 +86,16 @@ def test_recipes_that_cut_from_the_originals_give_what_each_gives_alone(tmp_path
     folder = write_images(tmp_path / "data", 20)
     model = loaded(lively_net())
     counter = Counter(model.model)
-    together = evaluate(correctors_of(model, PICTURES, _dataset(folder)), folder, model, options=OPTIONS)
+    together = evaluate(correctors_of(model, PICTURES, load_dataset(folder, class_names=NAMES)), folder, model, options=OPTIONS)
     shared = counter.inputs
     counter.reset()
     for name, recipe in PICTURES.items():
         (records,) = evaluate(
-            correctors_of(model, {name: recipe}, _dataset(folder)), folder, model, options=OPTIONS
+            correctors_of(model, {name: recipe}, load_dataset(folder, class_names=NAMES)), folder, model, options=OPTIONS
         ).values()
         assert_same(together[name], records)
         assert records["failure"].notna().sum() == 1
     assert shared < counter.inputs
-
-
-def _dataset(folder):
-    from maskcorrect_plugin import load_dataset
-
-    return load_dataset(folder, class_names=NAMES)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -121,7 +117,7 @@ def test_a_data_set_of_tensors_has_no_pictures_to_zoom_into(tmp_path, count):
     data = lively_data(net)[:count]
     counter = Counter(net)
     for model in (loaded(net), net):
-        corrector = ProbabilityCorrector(net, recipe=PICTURES["zoom"], preprocessing=Preprocessing(TRANSFORM))
+        corrector = ProbabilityCorrector(net, recipe=PICTURES["zoom"], preprocessing=Preprocessing.of(TRANSFORM))
         with pytest.raises(ArgumentError, match="gives tensors; use one that gives PIL images"):
             evaluate(corrector, data, model, tmp_path / "run")
     with pytest.raises(ArgumentError, match="preprocessing must be given for 'zoom'"):
@@ -132,7 +128,7 @@ def test_a_data_set_of_tensors_has_no_pictures_to_zoom_into(tmp_path, count):
 # --- records ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["views", "log", "gap", "crops"])
+@pytest.mark.parametrize("name", ["views", "log", "gap", "flip"])
 def test_corrected_answers_can_be_recomputed_from_the_second_ones(name):
     model = loaded(lively_net())
     recipe = TENSORS[name].replace(temperature=1.0)
@@ -190,19 +186,30 @@ class Opaque:
         self.strength = strength
 
 
-def opaque_method(strength):
-    secret = Opaque(strength)
-    return lambda model, inputs, targets: inputs.abs().mean(1) * secret.strength
+class Dimmed(View):
+    """A view of somebody's own."""
+
+    name = "dimmed"
+    guided = False
+
+    def __init__(self, how):
+        self.how = how
+
+    def render(self, inputs, maps=None, prepared=None):
+        return inputs * (self.how.strength if isinstance(self.how, Opaque) else self.how)
 
 
 def test_what_cannot_be_described_is_corrected_and_not_written(tmp_path):
     net = lively_net()
-    corrector = ProbabilityCorrector(net, opaque_method(2.0), top_k=3)
+    corrector = ProbabilityCorrector(net, view=Dimmed(Opaque(0.5)), top_k=3)
     (records,) = evaluate(corrector, lively_data(net), net, options=OPTIONS).values()
     assert records["failure"].isna().all()
     with pytest.raises(ArgumentError, match="whose content cannot be seen"):
         evaluate(corrector, lively_data(net), net, tmp_path / "run", options=OPTIONS)
     assert not (tmp_path / "run").exists()
+    plain = ProbabilityCorrector(net, view=Dimmed(0.5), top_k=3)
+    (same,) = evaluate(plain, lively_data(net), net, tmp_path / "run", options=OPTIONS).values()
+    assert_same(same, records)
 
 
 def test_runs_of_the_first_format_are_refused_with_a_sentence(tmp_path):
@@ -229,4 +236,4 @@ def test_a_run_folder_gives_the_recipe_of_each_row_back(tmp_path):
         (records,) = evaluate(
             correctors_of(model, {"again": again}), lively_data(model.model), model, options=OPTIONS
         ).values()
-        assert_same(records, evaluate(correctors_of(model, {name: again}), lively_data(model.model), model)[name])
+        assert_same(records, folder.records(name))

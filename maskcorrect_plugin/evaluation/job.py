@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from maskcorrect_plugin.checks import check_int
 from maskcorrect_plugin.corrector import ProbabilityCorrector
 from maskcorrect_plugin.datasets import ImageDataset, LoadedGroup, iterate_groups, worker_deaths
+from maskcorrect_plugin.describing import is_described
 from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError
 from maskcorrect_plugin.models import LoadedModel
 
@@ -75,18 +76,19 @@ class Evaluation:
         """What the run is a run of. To be asked after `probe`, which finds the target layers that settings name."""
         return describe_run(self.correctors, self.dataset, self.loaded, vars(self.options), self.about)
 
-    def open(self, output: Path) -> RunFolder:
+    def open(self, output: Path, *, kept: bool = True) -> RunFolder:
         """Creates the folder of the run, or finds the one that is to go on.
+
+        Args:
+            output: The folder.
+            kept: Whether it stays, so that a later call may go on with it.
 
         Raises:
             RunError: the folder is of another run, or cannot be written to.
+            ValueError: it stays, and a corrector cannot be told from another one.
         """
-        for name, corrector in self.correctors.items():
-            if isinstance(corrector, ProbabilityCorrector) and not corrector.reproducible:
-                raise ArgumentError(
-                    f"{name!r} holds an object whose content cannot be seen, so that a run could resume with another "
-                    f"one without notice: {corrector.settings}. Give it attributes that are plain values or tensors"
-                )
+        if kept:
+            _check_described(self.correctors)
         manifest = self.manifest().create_or_match(output)
         remove_leftovers(output)
         return RunFolder(output, manifest)
@@ -152,6 +154,18 @@ def _check_correctors(correctors: Mapping[str, Correctable], model: nn.Module) -
             )
         if isinstance(corrector, ProbabilityCorrector) and corrector.model is not model:
             raise ArgumentError(f"loaded must be the model that correctors correct, but {name!r} corrects another one")
+
+
+def _check_described(correctors: Mapping[str, Correctable]) -> None:
+    """Refuses what another run could go on with unnoticed."""
+    for name, corrector in correctors.items():
+        if isinstance(corrector, ProbabilityCorrector) and not corrector.reproducible:
+            unseen = {key: value for key, value in corrector.settings.items() if not is_described(value)}
+            raise ArgumentError(
+                f"{name!r} holds an object whose content cannot be seen, so that a run could resume with another one "
+                f"without notice: {unseen}. Give it attributes that are plain values or tensors, or keep nothing on "
+                "disk (output=None)"
+            )
 
 
 def _check_labels(dataset: ImageDataset, num_classes: int) -> None:
