@@ -12,7 +12,7 @@ CLOSE = 1e-5
 HALF = 2**-11
 """What half precision makes of a difference below `CLOSE`: one unit of the last digit, for values up to 1."""
 PROBABILITIES = ("probs_before", "probs_after", "label_prob_before", "label_prob_after", "gap12", "gap15", "weights")
-EXACT = ("index", "id", "label", "failure", "num_candidates", "corrected", "flat", "forwards")
+EXACT = ("index", "id", "label", "failure", "num_candidates", "corrected", "flat", "forwards", "saved")
 
 
 def files_of(folder):
@@ -43,7 +43,7 @@ def assert_equal_records(records, expected):
         assert all(map(_same, records[name], expected[name])), name
     for name in PROBABILITIES:
         assert _difference(records[name], expected[name]) <= CLOSE, name
-    for name in ("probs", "masked_probs"):
+    for name in ("probs", "view_probs"):
         assert _difference(records[name], expected[name]) <= HALF, name
     ties = expected["probs_after"].map(lambda probs: np.nan if probs is None else probs[0] - probs[1]) < 2 * CLOSE
     for name in ("classes_before", "classes_after"):

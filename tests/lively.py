@@ -4,7 +4,7 @@ import torch
 from conftest import make_tiny_net
 from torch.nn.functional import interpolate
 
-from maskcorrect_plugin import ProbabilityCorrector, create_control, evaluate
+from maskcorrect_plugin import ProbabilityCorrector, evaluate
 from maskcorrect_plugin.evaluation.runner import RecordOptions
 
 COUNT = 40
@@ -23,12 +23,8 @@ def lively_inputs(count=COUNT):
 
 
 def correctors_of(net, methods=("CAM", "control:hflip"), **options):
-    return {
-        name: create_control(name, net, method="CAM", **OPTIONS, **options)
-        if name.startswith("control:")
-        else ProbabilityCorrector(net, name, **OPTIONS, **options)
-        for name in methods
-    }
+    """A corrector for each method, which shares nothing with the others."""
+    return {name: ProbabilityCorrector(net, name, **OPTIONS, **options) for name in methods}
 
 
 def lively_data(net):

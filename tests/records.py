@@ -6,7 +6,7 @@ import pandas as pd
 COLUMNS = (
     *("index", "id", "label", "failure", "classes_before", "probs_before", "classes_after", "probs_after"),
     *("label_prob_before", "label_prob_after", "label_rank_before", "label_rank_after", "brier_before", "brier_after"),
-    *("gap12", "gap15", "num_candidates", "corrected", "changed", "flat", "forwards", "weights"),
+    *("gap12", "gap15", "num_candidates", "corrected", "changed", "flat", "forwards", "saved", "weights"),
 )
 
 
@@ -42,6 +42,7 @@ def records_of(before, after, labels, top_k=None, forwards=6):
     columns["changed"] = order["before"][:, 0] != order["after"][:, 0]
     columns["flat"] = [np.zeros(top_k, bool) for _ in range(count)]
     columns["forwards"] = np.full(count, forwards, np.int32)
+    columns["saved"] = np.zeros(count, np.int32)
     columns["weights"] = list(best[:, :top_k])
     return pd.DataFrame(columns)
 

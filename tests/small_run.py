@@ -8,8 +8,6 @@ from maskcorrect_plugin import ProbabilityCorrector, evaluate
 from maskcorrect_plugin.evaluation.runner import RecordOptions
 
 COUNT = 24
-MADE_AS = {"control:oracle_class": "control:oracle_class[of=CAM]"}
-"""Methods with options, by what runs call them."""
 
 
 class Images(Dataset):
@@ -28,11 +26,10 @@ class Images(Dataset):
         return self.inputs[index], self.labels[index]
 
 
-def run_small(folder, methods=("CAM", "control:hflip"), **options):
-    """Evaluates the methods and gives net and data with the records."""
+def run_small(folder, methods=("CAM", "control:hflip"), corrector=None, **options):
+    """Evaluates the methods, with options of the correctors, and gives net and data with the records."""
     net = make_tiny_net()
     data = Images(net)
-    arguments = {"target_layer": "act", "top_k": 3}
-    correctors = {name: ProbabilityCorrector(net, MADE_AS.get(name, name), **arguments) for name in methods}
+    correctors = {name: ProbabilityCorrector(net, name, "act", top_k=3, **(corrector or {})) for name in methods}
     records = evaluate(correctors, data, net, folder, options=RecordOptions(images_per_part=7, **options))
     return net, data, records

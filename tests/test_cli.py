@@ -1,6 +1,7 @@
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -17,11 +18,11 @@ from typer.testing import CliRunner
 from maskcorrect_plugin import ProbabilityCorrector, __version__, load_model
 from maskcorrect_plugin.cli import app
 from maskcorrect_plugin.commands import options
-from maskcorrect_plugin.functional import VOTES, WEIGHTS
-from maskcorrect_plugin.images import load_batch
 from maskcorrect_plugin.inference import OUTPUTS, PRECISIONS
+from maskcorrect_plugin.recipe import RECIPES
+from maskcorrect_plugin.recipe_options import POOLS
 from maskcorrect_plugin.registry import describe_methods
-from maskcorrect_plugin.views import FILLS, VIEWS
+from maskcorrect_plugin.views import list_views
 
 FACTORIES = """
 import torch
@@ -148,7 +149,7 @@ def test_help_needs_no_torch_and_no_time():
 
 def test_help_explains_every_option_with_its_default_and_the_source():
     text = " ".join(maskcorrect("correct", "--help").stdout.split())
-    for part in ("--max-gap", "--target-layer", "--precision", "[default: 0.1]", "0 <= T < 1", "Maeng and Baek"):
+    for part in ("--max-gap", "--target-layer", "--precision", "[default: the recipe's]", "0 <= T < 1", "Maeng and Baek"):
         assert part in text
     assert "Exit codes: 0 done" in text
     assert "maskcorrect correct photos/" in text
@@ -175,10 +176,6 @@ def test_without_a_command_the_help_is_shown_and_nothing_was_done():
 @pytest.mark.parametrize(
     ("names", "allowed"),
     [
-        (options.ViewName, VIEWS),
-        (options.FillName, FILLS),
-        (options.VoteName, VOTES),
-        (options.WeightsName, WEIGHTS),
         (options.PrecisionName, PRECISIONS),
         (options.OutputName, OUTPUTS),
     ],
@@ -198,9 +195,10 @@ def test_methods_lists_every_method_within_the_width(monkeypatch, width):
     monkeypatch.setenv("COLUMNS", str(width))
     result = maskcorrect("methods")
     assert result.exit_code == 0
-    first_words = [line.split()[0] for line in result.stdout.splitlines() if line.strip()]
-    for name in describe_methods():
+    first_words = [line.split()[0] for line in result.stdout.splitlines() if re.match("  [^ ]", line)]
+    for name in (*describe_methods(), *POOLS):
         assert first_words.count(name) == 1
+    assert {*list_views(), *RECIPES} <= set(first_words) and first_words.count("zoom") == 2  # a view and a recipe
     assert max(map(len, result.stdout.splitlines())) <= width
 
 
@@ -248,9 +246,8 @@ def expected(method="CAM", **settings):
     """The photos' paths, and what the Python API computes on them."""
     loaded = load_model("tiny_factories:tiny")
     files = [f"photos/{index}.png" for index in range(5)]
-    inputs = load_batch(files, loaded.transform).inputs
-    corrector = ProbabilityCorrector(loaded.model, method, mean=loaded.mean, std=loaded.std, **settings)
-    return files, corrector.correct(inputs)
+    corrector = ProbabilityCorrector(loaded.model, method, preprocessing=loaded.preprocessing, **settings)
+    return files, corrector.correct([Image.open(file) for file in files])
 
 
 @pytest.mark.parametrize(
@@ -258,7 +255,12 @@ def expected(method="CAM", **settings):
     [
         ([], {}),
         (["-k", "2", "--threshold", "0.4", "--vote", "diagonal"], {"top_k": 2, "threshold": 0.4, "vote": "diagonal"}),
-        (["--view", "crop", "--candidate-weights", "uniform"], {"view": "crop", "weights": "uniform"}),
+        (["--views", "crop", "--candidate-weights", "uniform"], {"view": "crop", "candidate_weights": "uniform"}),
+        (["--recipe", "zoom", "--pool", "log", "--temperature", "2"], {"recipe": "zoom", "pool": "log", "temperature": 2}),
+        (
+            ["--views", "zoom[map=merged]+hflip", "--views", "whole", "--view-weights", "1,0.5,0"],
+            {"views": ["zoom[map=merged]", "hflip", "whole"], "view_weights": [1, 0.5, 0]},
+        ),
         (["--fill", "black", "--target-layer", "0"], {"fill": "black", "target_layer": "0"}),
         (["--max-gap", "0.5", "--batch-size", "2"], {"max_gap": 0.5}),
         (["--preset", "grad_cam", "--precision", "bfloat16"], {"preset": "grad_cam", "precision": "bfloat16"}),
@@ -336,7 +338,7 @@ def test_every_image_gets_one_figure_that_result_json_names(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--view", "crop"], ["--max-gap", "0"], ["--model", "tiny_factories:odd_transform"]]
+    "arguments", [["--views", "crop"], ["--max-gap", "0"], ["--model", "tiny_factories:odd_transform"]]
 )
 def test_figures_are_drawn_whatever_the_view_the_gap_and_the_transform(tmp_path, arguments):
     assert correct("photos/0.png", "--output", tmp_path, *arguments).exit_code == 0
@@ -359,7 +361,10 @@ def test_figures_of_an_earlier_run_are_not_taken_for_images(tmp_path):
 def test_default_k_is_all_classes_where_there_are_few(factory, top_k):
     result = maskcorrect("correct", "photos/0.png", "--json", "--model", f"tiny_factories:{factory}")
     document = json.loads(result.stdout)
-    assert document["settings"]["top_k"] == len(document["images"][0]["before"]) == top_k
+    assert len(document["images"][0]["before"]) == top_k
+    assert document["settings"]["top_k"] == 5  # the recipe is the same
+    result = maskcorrect("correct", "photos/0.png", "--model", f"tiny_factories:{factory}")
+    assert f"{top_k} candidates" in result.stdout
 
 
 def test_json_goes_to_stdout_and_equals_the_file(tmp_path):
@@ -429,14 +434,27 @@ def test_a_model_that_ends_in_softmax_is_warned_about_in_one_line():
         (["--threshold", "-0.1"], "threshold must lie in [0, 1), got -0.1"),
         (["--threshold", "nan"], "threshold must lie in [0, 1), got nan"),
         (["--threshold", "much"], "Invalid value for '--threshold'"),
-        (["-k", "0"], "Invalid value for '--top-k'"),
+        (["-k", "0"], "top_k must be at least 1, got 0"),
         (["--max-gap", "1.5"], "max_gap must lie in [0, 1], got 1.5"),
-        (["--view", "zoom"], "Invalid value for '--view'"),
-        (["--fill", "pink"], "Invalid value for '--fill'"),
-        (["--vote", "all"], "Invalid value for '--vote'"),
+        (["--view", "zoom"], "No such option: --view"),
+        (["--views", "zom"], "got 'zom'; did you mean 'zoom'?"),
+        (["--views", "zoom[treshold=0.2]"], "view 'zoom' has no option 'treshold'; did you mean 'threshold'?"),
+        (["--views", "mask", "--views", "hflip", "--threshold", "0.2"], "write it into the view's brackets"),
+        (["--views", "hflip", "--threshold", "0.2"], "view 'hflip' has no option 'threshold'"),
+        (["--fill", "pink"], "fill must be one of 'zero', 'black', 'mean', 'blur'; got 'pink'"),
+        (["--vote", "all"], "vote must be one of 'distribution', 'diagonal'; got 'all'"),
+        (["--pool", "max"], "pool must be one of 'sum', 'log'; got 'max'"),
+        (["--pool", "log", "--vote", "diagonal"], "vote must be 'distribution' where pool is 'log'"),
+        (["--view-weights", "1,2"], "view_weights must hold one number per view (1), got 2"),
+        (["--view-weights", "one"], "view_weights must be numbers with commas"),
+        (["--view-weights", "-1"], "view_weights must"),
+        (["--temperature", "0"], "temperature must be above 0"),
+        (["--recipe", "zoo"], "got 'zoo'; did you mean 'zoom'?"),
+        (["--recipe", "missing.json"], "recipe file missing.json"),
+        (["--recipe", "zoom[thre=1]"], "Recipe has no option 'thre'"),
         (["--precision", "int8"], "Invalid value for '--precision'"),
         (["--batch-size", "0"], "Invalid value for '--batch-size'"),
-        (["--preset", "official"], "preset is an option of the native ScoreCAM alone, but method is 'CAM'"),
+        (["--preset", "official"], "preset is an option of the native ScoreCAM alone"),
         (["--mean", "0.5,0.5"], "mean must be three numbers"),
         (["--mean", "a,b,c"], "mean must be three numbers with commas"),
         (["--mean", "120,120,120"], "mean must be three numbers in [0,1]"),

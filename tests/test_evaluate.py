@@ -17,7 +17,6 @@ from maskcorrect_plugin import (
     Preprocessing,
     ProbabilityCorrector,
     RunFolder,
-    create_control,
     evaluate,
     load_dataset,
 )
@@ -142,12 +141,7 @@ def moody(data, moods):
 def evaluate_moody(moods, size=7, methods=("CAM",), output=None, only=None):
     net = Moody()
     data = moody(lively_data(net.net), moods)
-    correctors = {
-        name: ProbabilityCorrector(net, name, "net.act", top_k=3)
-        if name == "CAM"
-        else create_control(name, net, top_k=3)
-        for name in methods
-    }
+    correctors = {name: ProbabilityCorrector(net, name, "net.act", top_k=3) for name in methods}
     return evaluate(correctors, data[only] if only else data, net, output, options=parts_of(size))
 
 
@@ -257,7 +251,7 @@ def test_images_without_labels_have_no_ranks(tmp_path):
 def test_a_control_that_needs_labels_fails_where_there_are_none():
     net = lively_net()
     data = [(image, index if index % 2 else None) for index, image in enumerate(lively_inputs(6))]
-    oracle = create_control("control:oracle_class", net, method="CAM", target_layer="act", top_k=3)
+    oracle = ProbabilityCorrector(net, "control:oracle_class", "act", top_k=3, of="CAM")
     failed = failures(evaluate(oracle, data, net, options=parts_of(6))["control:oracle_class"])
     assert failed.keys() == {0, 2, 4} and all("labels must be given" in reason for reason in failed.values())
 
@@ -297,6 +291,8 @@ class Bystander:
             flat=nothing.bool(),
             weights=nothing,
             forwards=torch.ones(len(images), dtype=torch.int64),
+            saved=torch.zeros(len(images), dtype=torch.int64),
+            seconds=torch.zeros(len(images)),
         )
 
 
@@ -308,7 +304,7 @@ def test_anything_with_correct_can_be_evaluated(tmp_path):
     assert [count for count, _, _ in own.asked] == [7] * 5 + [5]
     assert [name for _, _, ids in own.asked for name in ids] == [str(index) for index in range(COUNT)]
     assert [label for _, labels, _ in own.asked for label in labels] == [label for _, label in data]
-    assert (records["forwards"] == 1).all() and records["masked_probs"].isna().all() and not records["changed"].any()
+    assert (records["forwards"] == 1).all() and records["view_probs"].isna().all() and not records["changed"].any()
     assert [row.tolist() for row in records["classes_before"]] == [row.tolist() for row in records["classes_after"]]
     folder = RunFolder.open(tmp_path / "run")
     assert len(folder.maps("Bystander")) == len(folder.thumbnails("Bystander")) == 0

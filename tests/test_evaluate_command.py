@@ -61,7 +61,23 @@ def error_of(result):
         (("-o", "run", "--preset", "grad_cam", "--method", "CAM"), "preset is an option of the native ScoreCAM alone"),
         (("-o", "run", "--method", "CAM[threshold=2]"), "threshold must lie in [0, 1), got 2"),
         (("-o", "run", "--method", "CAM[threshold=2]", "--method", "CAM"), "threshold must lie in [0, 1), got 2"),
-        (("-o", "run", "--method", "CAM[model=3]"), "must not be the model itself, got 'model' in 'CAM'"),
+        (("-o", "run", "--method", "CAM[model=3]"), "'model'"),
+        (("-o", "run", "--method", "CAM[method=ScoreCAM]"), "got 'method' in 'CAM[method=ScoreCAM]'"),
+        (("-o", "run", "--recipe", "zoo"), "got 'zoo'; did you mean 'zoom'?"),
+        (("-o", "run", "--recipe", "missing.json"), "recipe file missing.json"),
+        (("-o", "run", "--recipe", "zoom", "--recipe", "zoom"), "'zoom' twice"),
+        (("-o", "run", "--recipe", "zoom", "--threshold", "0.2"), "the recipe has 4"),
+        (("-o", "run", "--recipe", "zoom[pol=log]"), "has no option 'pol'; did you mean 'pool'?"),
+        (("-o", "run", "--views", "hflip+zom"), "got 'zom'; did you mean 'zoom'?"),
+        (("-o", "run", "--method", "CAM[tresh=1]"), "CAM has no option tresh"),
+        (("-o", "run", "--recipe", "zoom[method=control:other_image[off=CAM]]"), "has no option off; it takes of, seed"),
+        (("-o", "run", "--recipe", "zoom[method=control:hfilp]"), "did you mean 'control:hflip'"),
+        (("-o", "run", "--recipe", "unguided", "--method", "CAM"), "where no view follows a map, as in unguided"),
+        (("-o", "run", "--method", "control:hflip[views=mask]"), "is a view itself, so it takes no views"),
+        (("-o", "run", "--method", "control:random_crops[m=3]"), "view 'random_crops' has no option 'm'"),
+        (("-o", "run", "--method", "control:single_mask[seed=3]"), "has no option 'seed'; it takes of"),
+        (("-o", "run", "--method", "CAM", "--method", "control:other_image", "--preset", "grad_cam"), "are CAM, con"),
+
     ],
 )
 def test_wrong_usage_is_one_line_before_the_model_is_loaded(maskcorrect, tmp_path, arguments, message):
@@ -76,16 +92,18 @@ def test_a_model_must_be_given(maskcorrect):
 def test_another_run_is_refused_with_what_differs(maskcorrect):
     assert maskcorrect("-o", "run", "--method", "CAM").exit_code == 0
     message = error_of(maskcorrect("-o", "run", "--method", "CAM", "--threshold", "0.2"))
-    assert "run holds another run: methods.CAM.threshold was 0.1 and is 0.2 now" in message
+    assert "run holds another run: methods.CAM.views was [" in message and "threshold=0.2" in message
     message = error_of(maskcorrect("-o", "run", "--method", "CAM", "--method", "control:hflip"))
     assert "run holds another run: methods.control:hflip was nothing and is given now." in message
 
 
 def test_options_in_brackets_may_be_those_of_the_corrector(maskcorrect, tmp_path):
-    both = ("--method", "CAM", "--method", "CAM[threshold=0.4, view=crop]")
+    both = ("--method", "CAM", "--method", "CAM[threshold=0.4, view=crop, pool=log]")
     assert maskcorrect("-o", "run", *both).exit_code == 0
     methods = RunFolder.open(tmp_path / "run").manifest.identity["methods"].values()
-    assert [(method["threshold"], method["view"]) for method in methods] == [(0.1, "mask"), (0.4, "crop")]
+    crop = "crop[threshold=0.4,margin=0.05,map=candidates]"
+    assert [method["pool"] for method in methods] == ["sum", "log"]
+    assert [method["views"] for method in methods] == [["mask[threshold=0.1,fill=zero,map=candidates]"], [crop]]
 
 
 # --- said and written -------------------------------------------------------------------------------------------------
@@ -160,14 +178,14 @@ def test_a_damaged_part_is_named_with_what_to_do(maskcorrect, tmp_path):
     assert maskcorrect("-o", "run", "--method", "CAM").exit_code == 0
 
 
-def test_some_images_can_be_drawn_and_controls_follow_the_seed(maskcorrect, tmp_path):
+def test_some_images_can_be_drawn_by_the_seed(maskcorrect, tmp_path):
     drawn = {}
     for seed in (0, 0, 1):
         folder = f"run{len(drawn)}-{seed}"
         methods = ("--method", "control:random_crops", "--limit", 10, "--seed", seed)
         assert maskcorrect("-o", folder, *methods, "--quiet").exit_code == 0
         run = RunFolder.open(tmp_path / folder)
-        assert run.manifest.identity["methods"]["control:random_crops"]["control_seed"] == seed
+        assert "seed=0" in run.recipe("control:random_crops").views[0]
         drawn[folder] = run.records("control:random_crops")
     first, again, other = drawn.values()
     assert first["id"].tolist() == again["id"].tolist() != other["id"].tolist() and len(other) == 10

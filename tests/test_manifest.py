@@ -14,17 +14,11 @@ from torch import nn
 
 from maskcorrect_plugin import LoadedModel, Preprocessing, RunFolder, load_dataset, load_model
 from maskcorrect_plugin.datasets import as_image_dataset
+from maskcorrect_plugin.describing import model_fingerprint
 from maskcorrect_plugin.errors import ArgumentError, RunError
 from maskcorrect_plugin.evaluation.atomic import TEMPORARY
 from maskcorrect_plugin.evaluation.description import describe_run
-from maskcorrect_plugin.evaluation.manifest import (
-    FORMAT,
-    NAME,
-    Manifest,
-    check_output,
-    model_fingerprint,
-    plain_settings,
-)
+from maskcorrect_plugin.evaluation.manifest import FORMAT, NAME, Manifest, check_output, plain_settings
 from maskcorrect_plugin.evaluation.run_folder import folder_name
 from maskcorrect_plugin.printable import stable_text
 
@@ -149,7 +143,8 @@ def test_what_a_run_that_was_killed_at_once_leaves_is_no_hindrance(tmp_path):
         ("[]", "cannot be read"),
         ('{"a": 1}', "cannot be read"),
         (json.dumps({"format": FORMAT}), "cannot be read"),
-        ('{"format": "other/1"}', "of another program or version: format 'other/1'"),
+        ('{"format": "maskcorrect_plugin.evaluation/1"}', "runs of earlier versions.* must be run again"),
+        ('{"format": "other/1"}', "has the format 'other/1', this version reads"),
     ],
 )
 def test_a_run_json_that_is_not_ours_is_refused_and_left_alone(tmp_path, text, message):
@@ -205,9 +200,12 @@ def test_settings_name_what_a_method_depends_on():
         describe_run(correctors_of(net, ("CAM",), **options), as_image_dataset(data), loaded, {}, {}).identity[
             "methods"
         ]
-        for options in ({}, {"threshold": 0.2}, {"weights": "uniform"}, {"max_gap": 0.5})
+        for options in (
+            *({}, {"threshold": 0.2}, {"candidate_weights": "uniform"}, {"max_gap": 0.5}),
+            *({"views": "mask+hflip"}, {"pool": "log"}, {"temperature": 2.0}, {"precision": "bfloat16"}),
+        )
     ]
-    assert len({json.dumps(each) for each in methods}) == 4
+    assert len({json.dumps(each) for each in methods}) == len(methods)
 
 
 def test_fingerprints_tell_values_types_and_names_apart():

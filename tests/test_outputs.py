@@ -238,6 +238,9 @@ def test_image_record_of_a_hand_made_result(tmp_path):
         flat=torch.tensor([[False, True], [False, False]]),
         weights=torch.tensor([[0.5, 0.25], [0.0, 0.0]]),
         forwards=torch.tensor([3, 1]),
+        saved=torch.tensor([1, 0]),
+        seconds=torch.tensor([0.5, 0.25]),
+        columns=(("crop", 1), ("hflip", 1)),
     )
     path = tmp_path / "x.jpg"
     assert image_record(ImageOutcome(path, None, result, 0), "abc", "x.png") == {
@@ -255,7 +258,9 @@ def test_image_record_of_a_hand_made_result(tmp_path):
             {"class_index": 0, "class_name": "a", "probability": 0.625, "probability_before": 0.25},
             {"class_index": 1, "class_name": "b", "probability": 0.25, "probability_before": 0.25},
         ],
-        "flat": [False, True],
+        "forwards": 3,
+        "saved": 1,
+        "views": [{"view": "crop", "flat": [False]}, {"view": "hflip", "flat": [True]}],
     }
     kept = image_record(ImageOutcome(path, None, result, 1), "abc")
     assert [entry["probability"] for entry in kept["before"]] == [entry["probability"] for entry in kept["after"]]
@@ -264,13 +269,13 @@ def test_image_record_of_a_hand_made_result(tmp_path):
 
 def test_the_record_of_a_failure_has_the_same_keys(tmp_path):
     pairs, ones = torch.ones(1, 2), torch.ones(1)
-    result = CorrectionResult(pairs, torch.tensor([[0, 1]]), pairs, pairs, ones, ones, ones, pairs, pairs, ones)
+    result = CorrectionResult(pairs, torch.tensor([[0, 1]]), pairs, pairs, ones, ones, ones, pairs, pairs, ones, ones, ones)
     done = image_record(ImageOutcome(tmp_path, None, result), "ab")
     failed = image_record(ImageOutcome(tmp_path, "truncated"), "ab")
     assert done.keys() == failed.keys()
     assert failed["failure"] == "truncated"
     assert failed["changed"] is None
-    assert failed["before"] == failed["after"] == failed["flat"] == []
+    assert failed["before"] == failed["after"] == failed["views"] == []
 
 
 def test_versions_are_those_in_use():

@@ -22,7 +22,7 @@ def result():
     """A correction of which some images were passed unchanged, and some answers changed."""
     net = make_tiny_net(num_classes=CLASSES)
     corrector = ProbabilityCorrector(net, "CAM", "act", top_k=TOP_K, max_gap=MAX_GAP)
-    result = corrector.correct(images(IMAGES), keep=("masked_probs",))
+    result = corrector.correct(images(IMAGES), keep=("view_probs",))
     assert 0 < result.corrected.sum() < IMAGES and result.changed.any()
     return result
 
@@ -50,9 +50,11 @@ def expected_row(result, index, label):
     row["changed"] = row["classes_before"][0] != row["classes_after"][0]
     row["flat"] = [bool(value) for value in result.flat[index]]
     row["forwards"] = int(result.forwards[index])
+    row["saved"] = int(result.saved[index])
+    row["seconds"] = float(result.seconds[index])
     row["weights"] = [float(result.probs[index, c]) if row["corrected"] else 0.0 for c in row["classes_before"][:TOP_K]]
     row["probs"] = float64(result.probs)[index]
-    row["masked_probs"] = float64(result.masked_probs)[index].reshape(-1)
+    row["view_probs"] = float64(result.view_probs)[index].reshape(-1)
     return row
 
 
@@ -71,16 +73,16 @@ def test_every_column_is_what_the_definition_says(result):
 
 def test_all_columns_but_those_of_the_data_set_are_filled(result):
     labelled = rows_of(result, [0] * IMAGES)[0]
-    assert {"index", "id", "label", "failure", "seconds", *labelled} == set(records_schema().names)
+    assert {"index", "id", "label", "failure", *labelled} == set(records_schema().names)
 
 
 def test_half_precision_and_top_keep_what_they_say(result):
     half, single, top = (rows_of(result, LABELS, kind) for kind in ("float16", "float32", "top"))
     for small, exact, without in zip(half, single, top, strict=True):
-        assert small["probs"].dtype == small["masked_probs"].dtype == np.float16
-        assert exact["probs"].dtype == exact["masked_probs"].dtype == np.float32
-        np.testing.assert_allclose(small["masked_probs"], exact["masked_probs"], atol=2**-12)
-        assert without.keys() == exact.keys() - {"probs", "masked_probs"}
+        assert small["probs"].dtype == small["view_probs"].dtype == np.float16
+        assert exact["probs"].dtype == exact["view_probs"].dtype == np.float32
+        np.testing.assert_allclose(small["view_probs"], exact["view_probs"], atol=2**-12)
+        assert without.keys() == exact.keys() - {"probs", "view_probs"}
 
 
 def tied(before, after):
@@ -89,7 +91,7 @@ def tied(before, after):
     count, nothing = torch.ones(1, dtype=torch.int64), torch.zeros(1, 2, dtype=torch.bool)
     return CorrectionResult(
         before, before.topk(2).indices, after - before, after, count.float(), nothing[:, 0], nothing[:, 0], nothing,
-        torch.zeros(1, 2), count,
+        torch.zeros(1, 2), count, count - 1, count.double(),
     )  # fmt: skip
 
 
@@ -109,7 +111,7 @@ def test_fewer_than_five_classes_keep_all_of_them():
 def recomputed(record):
     """The corrected distribution from a record alone, as the documents say."""
     probs, weights = record["probs"].astype(np.float64), record["weights"].astype(np.float64)
-    masked = record["masked_probs"].astype(np.float64).reshape(len(weights), len(probs))
+    masked = record["view_probs"].astype(np.float64).reshape(len(weights), len(probs))
     return (probs + weights @ masked) / (1 + weights.sum())
 
 
@@ -146,14 +148,14 @@ def test_pandas_opens_records_with_one_line(run):
     for method, name in (("CAM", "CAM"), ("control:hflip", "control.hflip")):
         opened = pd.read_parquet(f"{folder}/records/{name}")
         assert opened["id"].tolist() == records[method]["id"].tolist()
-        assert [row.dtype for row in opened["masked_probs"][:2]] == [np.float16] * 2
+        assert [row.dtype for row in opened["view_probs"][:2]] == [np.float16] * 2
         assert (opened["label_rank_after"] == 1).mean() == (records[method]["label_rank_after"] == 1).mean()
 
 
 def test_duckdb_opens_records_with_one_line(run):
     duckdb = pytest.importorskip("duckdb")
     folder, records = run
-    columns = "count(*), avg((label_rank_after = 1)::int), min(len(masked_probs))"
+    columns = "count(*), avg((label_rank_after = 1)::int), min(len(view_probs))"
     count, accuracy, length = duckdb.sql(f"SELECT {columns} FROM '{folder}/records/CAM/*.parquet'").fetchall()[0]
     assert count == COUNT and length == 3 * LIVELY_CLASSES
     assert accuracy == pytest.approx((records["CAM"]["label_rank_after"] == 1).mean())

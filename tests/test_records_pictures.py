@@ -176,8 +176,8 @@ def test_grey_images_give_grey_pictures_in_a_run(tmp_path):
     net.stem = nn.Conv2d(1, 4, 3, stride=2, padding=1)
     net.stem.weight.data = lively_net().stem.weight.data.sum(dim=1, keepdim=True)
     data = [(image, 0) for image in lively_inputs()[:, :1]]
-    corrector = correctors_of(net)["control:hflip"]
-    records = evaluate(corrector, data, net, tmp_path / "run", options=RecordOptions(thumbnails=100))["control:hflip"]
+    flip = correctors_of(net, ("control:hflip",))
+    records = evaluate(flip, data, net, tmp_path / "run", options=RecordOptions(thumbnails=100))["control:hflip"]
     assert records["changed"].any()
     images = RunFolder.open(tmp_path / "run").thumbnails("control:hflip")["image"]
     assert {opened(data).mode for data in images} == {"L"}

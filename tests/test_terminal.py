@@ -41,7 +41,7 @@ def record(**changes):
         "changed": True,
         "before": [entry(3, "jay", 0.5, 0.4), entry(7, "robin", 0.3, 0.45), entry(1, "wren", 0.05, 0.01)],
         "after": [entry(7, "robin", 0.45, 0.3), entry(3, "jay", 0.4, 0.5), entry(9, "owl", 0.06, 0.02)],
-        "flat": [False, False, False],
+        "views": [{"view": "mask", "flat": [False, False, False]}, {"view": "hflip", "flat": [False]}],
     }
     return {**values, **changes}
 
@@ -81,12 +81,16 @@ def test_an_image_that_max_gap_left_alone_says_so():
     assert "gap 0.25" in text
 
 
-def test_flat_maps_are_named():
-    assert "for: robin" in image_text(record(flat=[False, True, False]), 80, PLAIN)
+@pytest.mark.parametrize(
+    ("flat", "said"), [([False, True, False], "for: robin"), ([True], "the map says nothing, so zoom shows the image")]
+)
+def test_flat_maps_are_named(flat, said):
+    assert said in image_text(record(views=[{"view": "zoom", "flat": flat}]), 80, PLAIN)
+    assert "no map" not in image_text(record(), 80, PLAIN)
 
 
 def test_a_failure_has_its_reason():
-    text = image_text(record(failure="truncated", before=[], after=[], flat=[]), 80, PLAIN)
+    text = image_text(record(failure="truncated", before=[], after=[], views=[]), 80, PLAIN)
     assert text.splitlines() == ["a/photo.jpg", "  FAILED   truncated"]
 
 
@@ -158,14 +162,17 @@ def test_header_names_model_and_settings():
             "method": "CAM",
             "target_layer": None,
             "top_k": 5,
-            "view": "mask",
-            "threshold": 0.1,
+            "views": ["mask[threshold=0.1]", "hflip"],
+            "pool": "log",
         },
     }
     text = header_text(header, PLAIN)
-    for part in ("torchvision:vgg16", "1000 classes", "cpu", "CAM", "5 candidates", "mask", "0.1"):
+    for part in ("torchvision:vgg16", "1000 classes", "cpu", "CAM", "5 candidates", "mask", "0.1", "+ hflip", "log pool"):
         assert part in text
     assert "None" not in text
+    unguided = {"device": "cpu", "method": None, "top_k": 5, "views": ["hflip"], "pool": "sum"}
+    text = header_text({**header, "settings": unguided}, PLAIN)
+    assert "hflip" in text and "None" not in text and "candidates" not in text
 
 
 def test_warnings_and_log_become_one_line_and_everything_is_put_back(capsys):

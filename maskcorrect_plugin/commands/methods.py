@@ -103,7 +103,7 @@ def _line(row: Mapping[str, Any], widths: Mapping[str, int]) -> str:
 
 def _backend_line(row: Mapping[str, Any], style: Style) -> str:
     if row["backend"] == CONTROL:
-        return f"{style(CONTROL, 'bold')}: map sources in a method's place; A are the forwards of the method of=..."
+        return f"{style(CONTROL, 'bold')}: map sources in a method's place; A: forwards of the method of=..."
     if row["installed"]:
         return f"{style(row['backend'], 'bold')}: {style('installed', 'green')}"
     return f"{style(row['backend'], 'bold')}: {style('not installed', 'yellow')}; {row['install']}"

@@ -64,7 +64,8 @@ Weights = Annotated[
 def _of_recipe(known: Option, *flags: str, metavar: str | None = None) -> Any:
     """The typer option of an option of a recipe. Without it the recipe's own value holds; the recipe checks it."""
     shown = metavar or known.allowed or "|".join(known.choices)
-    text = f"{known.help[0].upper()}{known.help[1:]}. [default: the recipe's]"
+    allowed = f" Allowed: {known.allowed}." if metavar else ""
+    text = f"{known.help[0].upper()}{known.help[1:]}.{allowed} [default: the recipe's]"
     return typer.Option(*flags, metavar=shown, help=text, show_default=False)
 
 

@@ -84,7 +84,8 @@ def image_record(outcome: "ImageOutcome", class_names: Sequence[str], figure: st
     record: dict[str, Any] = {"path": str(outcome.path), "failure": outcome.failure, "figure": figure}
     result, row = outcome.result, outcome.row
     if result is None:
-        return {**record, "gap": None, "corrected": None, "changed": None, "before": [], "after": [], "views": []}
+        unknown = dict.fromkeys(("gap", "corrected", "changed", "forwards", "saved"))
+        return {**record, **unknown, "before": [], "after": [], "views": []}
     from maskcorrect_plugin.functional import top_candidates
 
     probs, corrected = result.probs[row], result.corrected_probs[row]

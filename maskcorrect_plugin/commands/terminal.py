@@ -158,7 +158,8 @@ def header_text(header: Mapping[str, Any], style: Style) -> str:
     model, settings = header["model"], header["settings"]
     layer = settings.get("target_layer")
     first = f"{model['spec']} ({model['num_classes']} classes, {settings['device']})"
-    maps = f"{settings['method']}{f' at {layer}' if layer else ''}, {settings['top_k']} candidates, "
+    candidates = min(settings["top_k"], model["num_classes"])
+    maps = f"{settings['method']}{f' at {layer}' if layer else ''}, {counted(candidates, 'candidate')}, "
     views = f"{' + '.join(settings['views'])}, {settings['pool']} pool"
     return style(printable(f"{first}: {maps if settings['method'] else ''}{views}"), "dim") + "\n"
 

@@ -78,13 +78,15 @@ def evaluate(
     if output is not None:
         return _run(evaluation, Path(output), progress)
     with tempfile.TemporaryDirectory() as folder:
-        return _run(evaluation, Path(folder), progress)
+        return _run(evaluation, Path(folder), progress, kept=False)
 
 
-def _run(evaluation: Evaluation, output: Path, show_progress: bool) -> "dict[str, pd.DataFrame]":
+def _run(
+    evaluation: Evaluation, output: Path, show_progress: bool, *, kept: bool = True
+) -> "dict[str, pd.DataFrame]":
     from tqdm import tqdm
 
-    folder = evaluation.open(output)
+    folder = evaluation.open(output, kept=kept)
     done, total = evaluation.progress(folder)
     with tqdm(total=total, initial=done, unit="image", disable=not show_progress, dynamic_ncols=True) as bar:
         evaluation.run(folder, bar)

@@ -1,15 +1,18 @@
 """Single images of a data set, to find out what works before or beside the long work."""
 
 from collections.abc import Collection, Iterable
+from functools import partial
 
 from PIL import Image
 from torch import Tensor
 
 from maskcorrect_plugin.corrector import ProbabilityCorrector
 from maskcorrect_plugin.datasets import ImageDataset, iterate_groups
+from maskcorrect_plugin.errors import ArgumentError
 from maskcorrect_plugin.images import try_image
 from maskcorrect_plugin.models import LoadedModel
 from maskcorrect_plugin.models.preprocessing import Transform
+from maskcorrect_plugin.pictures import Picture
 
 from .correctable import Correctable, correct_each, is_of_the_machine
 
@@ -24,6 +27,25 @@ def example_input(dataset: ImageDataset, transform: Transform) -> Tensor:
         if image is not None:
             return image
     return transform(Image.new("RGB", (256, 256), (128, 128, 128)))
+
+
+def check_pictures(dataset: ImageDataset, loaded: LoadedModel) -> None:
+    """Refuses a data set of tensors where views are cut from the original pictures.
+
+    Raises:
+        ValueError: of the first images that can be read all are tensors.
+    """
+    tried = (
+        try_image(partial(dataset.load, index, loaded.preprocessing.picture))
+        for index in range(min(TRIED, len(dataset)))
+    )
+    found = [image for image in tried if not isinstance(image, str)]
+    if found and not any(isinstance(image, Picture) for image in found):
+        raise ArgumentError(
+            f"dataset must give pictures where views are cut from the originals, but {dataset.source!r} gives tensors; "
+            "use one that gives PIL images, with a LoadedModel that has their preprocessing, or views of the network's "
+            "input, such as 'crop', 'mask' or 'hflip'"
+        )
 
 
 def works_elsewhere(

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from maskcorrect_plugin.checks import check_int
 from maskcorrect_plugin.corrector import ProbabilityCorrector
 from maskcorrect_plugin.datasets import ImageDataset, LoadedGroup, iterate_groups, worker_deaths
+from maskcorrect_plugin.describing import is_described
 from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError
 from maskcorrect_plugin.models import LoadedModel
 
 from .atomic import remove_leftovers
 from .correctable import Correctable
 from .description import describe_run
-from .examples import example_input, needs_pictures
+from .examples import check_pictures, example_input, needs_pictures
 from .manifest import Manifest
 from .run_folder import RunFolder, folder_name
 from .runner import PartRunner, Progress, RecordOptions, run_parts
@@ -59,7 +60,7 @@ class Evaluation:
 
         Raises:
             MaskCorrectError: see `ProbabilityCorrector.probe`.
-            ValueError: a label that is no class of the model.
+            ValueError: a label that is no class of the model; a data set of tensors, where a view needs the pictures.
         """
         _check_labels(self.dataset, self.loaded.num_classes)
         like = example_input(self.dataset, self.loaded.transform)
@@ -67,24 +68,27 @@ class Evaluation:
             probe = getattr(corrector, "probe", None)
             if probe is not None:
                 probe(like)
+        if needs_pictures(self.correctors.values()):
+            check_pictures(self.dataset, self.loaded)
         return like
 
     def manifest(self) -> Manifest:
         """What the run is a run of. To be asked after `probe`, which finds the target layers that settings name."""
         return describe_run(self.correctors, self.dataset, self.loaded, vars(self.options), self.about)
 
-    def open(self, output: Path) -> RunFolder:
+    def open(self, output: Path, *, kept: bool = True) -> RunFolder:
         """Creates the folder of the run, or finds the one that is to go on.
+
+        Args:
+            output: The folder.
+            kept: Whether it stays, so that a later call may go on with it.
 
         Raises:
             RunError: the folder is of another run, or cannot be written to.
+            ValueError: it stays, and a corrector cannot be told from another one.
         """
-        for name, corrector in self.correctors.items():
-            if isinstance(corrector, ProbabilityCorrector) and not corrector.reproducible:
-                raise ArgumentError(
-                    f"{name!r} holds an object whose content cannot be seen, so that a run could resume with another "
-                    f"one without notice: {corrector.settings}. Give it attributes that are plain values or tensors"
-                )
+        if kept:
+            _check_described(self.correctors)
         manifest = self.manifest().create_or_match(output)
         remove_leftovers(output)
         return RunFolder(output, manifest)
@@ -150,6 +154,18 @@ def _check_correctors(correctors: Mapping[str, Correctable], model: nn.Module) -
             )
         if isinstance(corrector, ProbabilityCorrector) and corrector.model is not model:
             raise ArgumentError(f"loaded must be the model that correctors correct, but {name!r} corrects another one")
+
+
+def _check_described(correctors: Mapping[str, Correctable]) -> None:
+    """Refuses what another run could go on with unnoticed."""
+    for name, corrector in correctors.items():
+        if isinstance(corrector, ProbabilityCorrector) and not corrector.reproducible:
+            unseen = {key: value for key, value in corrector.settings.items() if not is_described(value)}
+            raise ArgumentError(
+                f"{name!r} holds an object whose content cannot be seen, so that a run could resume with another one "
+                f"without notice: {unseen}. Give it attributes that are plain values or tensors, or keep nothing on "
+                "disk (output=None)"
+            )
 
 
 def _check_labels(dataset: ImageDataset, num_classes: int) -> None:
