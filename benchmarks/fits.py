@@ -1,7 +1,7 @@
 """Fitted correctors of finished runs: the tables of docs/results.md on fitting.
 
-Takes runs of benchmarks/results.py, or any whose views were kept, and computes no forward. Figures are cross-validated; the last
-column is of weights that were fitted on one half of the images, chosen by their ids, and corrected the other.
+Takes runs of benchmarks/results.py, or any whose views were kept, and computes no forward. Figures are cross-validated;
+the last column is of weights that were fitted on one half of the images, chosen by their ids, and corrected the other.
 
     python benchmarks/fits.py runs/pets-torchvision.squeezenet1_1 runs/photos-torchvision.squeezenet1_1
 """

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .attribution import AttributionMethod as AttributionMethod
     from .attribution import MethodInfo as MethodInfo
     from .attribution import Observation as Observation
-    from .comparison import compare as compare
+    from .comparison.compare import compare as compare
     from .corrector import ProbabilityCorrector as ProbabilityCorrector
     from .corrector import correct_together as correct_together
     from .corrector import make_correctors as make_correctors
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from .datasets import load_dataset as load_dataset
     from .evaluation.evaluate import evaluate as evaluate
     from .evaluation.run_folder import RunFolder as RunFolder
-    from .fitting import Fit as Fit
-    from .fitting import fit as fit
+    from .fitting.fit import Fit as Fit
+    from .fitting.fit import fit as fit
     from .layers import find_target_layer as find_target_layer
     from .models import LoadedModel as LoadedModel
     from .models import Preprocessing as Preprocessing
