@@ -293,10 +293,12 @@ def apply_correction(probs: Tensor, correction: Tensor, pool: str = "sum", tempe
         tensor([[0.2727, 0.7273]])
     """
     check_choice("pool", pool, POOLS)
-    scores = probs + correction if pool == "sum" else (_log(probs) + correction).softmax(dim=-1)
+    if pool == "log":
+        return ((_log(probs) + correction) / temperature).softmax(dim=-1)
+    scores = probs + correction
     if temperature != 1:
         return (_log(scores) / temperature).softmax(dim=-1)
-    return scores / scores.sum(dim=-1, keepdim=True) if pool == "sum" else scores
+    return scores / scores.sum(dim=-1, keepdim=True)
 
 
 def _log(probs: Tensor) -> Tensor:

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 ECE_BINS = 15
 """Bins of equal width: those of Guo et al. (2017)."""
 
+ROUNDING = 1e-9
+"""Nats an image below which a difference of log-likelihoods is one of rounding."""
+
 Values = NDArray[np.floating] | NDArray[np.integer] | NDArray[np.bool_]
 
 
@@ -63,10 +66,13 @@ class LikelihoodGain:
 
     @property
     def z(self) -> float:
-        """The mean in units of its standard error: beyond 2 in either direction it is hardly chance."""
-        if self.mean == 0:
+        """The mean in units of its standard error: beyond 2 in either direction it is hardly chance.
+
+        What is below `ROUNDING` is no difference. Where all images differ alike, it is infinite.
+        """
+        if abs(self.mean) < ROUNDING:
             return 0.0
-        return self.mean / self.error if self.error > 0 else math.nan
+        return self.mean / self.error if self.error != 0 else math.copysign(math.inf, self.mean)
 
     @property
     def p(self) -> float:

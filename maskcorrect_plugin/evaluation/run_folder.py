@@ -11,7 +11,7 @@ RUN/summary.json                             the statistics, once all parts are 
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -123,6 +123,19 @@ class RunFolder:
             RunError: no part is there yet, or one is damaged.
         """
         return self._read(RECORDS, method, columns)
+
+    def frames(self, method: str, columns: Sequence[str], images: int = 500) -> "Iterator[pd.DataFrame]":
+        """The records of a method, some images at a time, for columns that are large.
+
+        Args:
+            method: One of `methods`.
+            columns: Which to read.
+            images: About how many a frame has.
+        """
+        files = [self.part_file(RECORDS, method, part) for part in self.done(method)]
+        step = max(1, images // self.manifest.images_per_part)
+        for start in range(0, len(files), step):
+            yield read_tables(files[start : start + step], columns)
 
     def maps(self, method: str) -> "pd.DataFrame":
         """The kept maps of a method: see `records.maps`."""

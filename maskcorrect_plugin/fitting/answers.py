@@ -1,25 +1,37 @@
 """What a fit is made of: the first answers, the views' answers and the truth, image by image."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maskcorrect_plugin.errors import ArgumentError
+from maskcorrect_plugin.evaluation.columns import answered
 from maskcorrect_plugin.functional import FLOOR
 from maskcorrect_plugin.recipe import Recipe
+from maskcorrect_plugin.views import View
+
+from .kept_classes import KEPT, LARGE, Classes, keep_classes
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Array = NDArray[np.float32]
-KEPT = 32
-"""Classes of an image that are kept where there are many: those that some answer finds most probable, and the truth."""
-LARGE = 100_000_000
-"""Numbers from which on only `KEPT` classes of each image are kept, and all others as one."""
-COLUMNS = ("id", "label", "failure", "gap15", "num_candidates", "forwards", "saved", "weights", "probs", "view_probs")
+TINY = float(np.finfo(np.float32).tiny)
+"""What a probability of zero counts as, as in `ProbabilityCorrector.forward`."""
+ROWS = 500
+"""Images that are looked at together while reading."""
+COLUMNS = (
+    *("id", "label", "gap15", "num_candidates", "corrected", "forwards", "saved", "label_prob_before", "weights"),
+    *("probs", "view_probs"),
+)
+"""What is read, beside ``failure``."""
+NO_VIEWS = (
+    "the run kept no answers of its views, which a fit needs; run it with --distributions float32 or float16, and "
+    "without --max-gap"
+)
 
 
 @dataclass(frozen=True)
@@ -31,33 +43,32 @@ class ViewAnswers:
         labels: Position of the true class among the C, (N,) int64.
         classes: The true class itself, (N,) int64.
         first: ``Y``, (N,C).
+        first_logs: ``log Y``, (N,C).
         sums: ``sum_k w_k P_vk`` of each view, (N,V,C): what it adds in the sum pool.
         logs: ``sum_k w_k / sum_k(w_k) log P_vk`` of each view, (N,V,C): what it adds in the log pool.
-        views: Their text forms.
-        pictures: How many pictures each view shows, (V,).
+        spread: Logarithm of how many classes the last of the C stands for, in the log and in the sum pool, (N,2); None
+            where it stands for itself. See `kept_classes`.
         gaps: ``p1 - p5`` before correction, (N,).
-        rest: The last of the C classes stands for all that were left out.
-        forwards: Mean forwards of an image for the maps.
+        map_forwards: Forwards of each image for the maps, (N,).
+        views: The views, (V,).
+        pictures: How many pictures each view shows, (V,).
     """
 
     ids: NDArray[Any]
     labels: NDArray[np.int64]
     classes: NDArray[np.int64]
     first: Array
+    first_logs: Array
     sums: Array
     logs: Array
-    views: tuple[str, ...]
-    pictures: tuple[int, ...]
+    spread: Array | None
     gaps: Array
-    rest: bool
-    forwards: float = 0.0
+    map_forwards: NDArray[np.float64]
+    views: tuple[View, ...]
+    pictures: tuple[int, ...]
 
     def __len__(self) -> int:
         return len(self.labels)
-
-    def terms(self, pool: str) -> Array:
-        """What each view adds in a pool, (N,V,C)."""
-        return self.sums if pool == "sum" else self.logs
 
     def of_views(self, chosen: Sequence[int]) -> "ViewAnswers":
         """The same with some of the views only."""
@@ -72,101 +83,144 @@ class ViewAnswers:
 
     def of_rows(self, rows: Any) -> "ViewAnswers":
         """The same for some of the images only."""
-        names = ("ids", "labels", "classes", "first", "sums", "logs", "gaps")
-        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+        return replace(self, **{name: each[rows] for name, each in self._arrays().items()})
+
+    def _arrays(self) -> dict[str, Any]:
+        """What has an entry for each image."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: each for name, each in values.items() if isinstance(each, np.ndarray)}
+
+    @classmethod
+    def joined(cls, parts: "Sequence[ViewAnswers]") -> "ViewAnswers":
+        """Answers of the same views on some images after another."""
+        names = parts[0]._arrays()
+        return replace(parts[0], **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+    def forwards_of(self, chosen: Iterable[int]) -> float:
+        """Forwards of an image that some views take: the first, the maps where a view follows them, each picture.
+
+        Equal pictures of an image count each, though the network is shown them once.
+        """
+        index = list(chosen)
+        maps = float(self.map_forwards.mean()) if any(self.views[i].guided for i in index) else 0.0
+        return 1 + maps + sum(self.pictures[i] for i in index)
 
     @property
-    def guided(self) -> tuple[bool, ...]:
-        """Which views follow a map, (V,)."""
-        from maskcorrect_plugin.views import create_view
+    def before(self) -> NDArray[np.float64]:
+        """Logarithms of the first answers, (N,C)."""
+        return np.log(np.maximum(self.first, TINY).astype(np.float64))
 
-        return tuple(create_view(view).guided for view in self.views)
+    def right(self, probs: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Whether the most probable class of each distribution (N,C), or its logarithm, is the true one, (N,)."""
+        return np.equal(self.answers(probs), self.labels)
 
-    def forwards_of(self, chosen: Sequence[int]) -> float:
-        """Forwards of an image that some of the views take: the first, the maps where a view follows them, each picture."""
-        maps = self.forwards if any(self.guided[index] for index in chosen) else 0.0
-        return 1 + maps + sum(self.pictures[index] for index in chosen)
+    def answers(self, probs: NDArray[np.floating]) -> NDArray[np.int64]:
+        """The most probable class of each distribution (N,C); all that were left out together are none."""
+        found: NDArray[np.int64] = (probs if self.spread is None else probs[:, :-1]).argmax(axis=1)
+        return found
 
 
-def read_answers(records: "pd.DataFrame", recipe: Recipe, *, kept: int = KEPT) -> ViewAnswers:
+def read_answers(
+    records: "pd.DataFrame | Iterable[pd.DataFrame]",
+    recipe: Recipe,
+    *,
+    images: int | None = None,
+    kept: int | None = KEPT,
+) -> ViewAnswers:
     """The labelled images of a method's records.
 
     Args:
-        records: With whole distributions of every view, one row per image.
+        records: With whole distributions of every view, one row per image; or several such frames, one after the other.
         recipe: The method's.
-        kept: Classes of an image that are kept where there are more than `LARGE` numbers.
+        images: How many there are at most; None counts those of a single frame.
+        kept: Classes of an image that are kept where there are more than `LARGE` numbers; None keeps all.
 
     Raises:
         ValueError: no views were kept, or no image has a label.
     """
-    usable = records["failure"].isna() & records["label"].notna()
-    done = records.loc[usable.to_numpy(bool)]
-    if "view_probs" not in done or done["view_probs"].isna().any():
-        raise ArgumentError(
-            "the run kept no answers of its views, which a fit needs; run it with --distributions float32 or float16, "
-            "and without --max-gap"
-        )
-    if not len(done):
+    import pandas as pd
+
+    frames = [records] if isinstance(records, pd.DataFrame) else records
+    total = (1 + len(recipe.active_views)) * (len(records) if isinstance(records, pd.DataFrame) else images or 0)
+    parts = [_pooled(rows, recipe, kept, total) for frame in frames for rows in _usable(frame)]
+    if not parts:
         raise ArgumentError("a fit needs labelled images, but no image of the run has a label")
-    columns = recipe.columns(int(done["num_candidates"].iloc[0]))
-    first = np.stack(list(done["probs"])).astype(np.float32)
-    count, classes = first.shape
-    reduce = count * classes * (1 + len(columns)) > LARGE and classes > kept + 1
-    parts = [
-        _pooled(done.iloc[start : start + 1000], first[start : start + 1000], columns, recipe, kept if reduce else None)
-        for start in range(0, count, 1000)
-    ]
-    joined = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
-    shown = sum(number for _, number in columns)
-    spent = done["forwards"].to_numpy(float) + done["saved"].to_numpy(float) - 1 - shown
+    return ViewAnswers.joined(parts)
+
+
+def _usable(records: "pd.DataFrame") -> "Iterator[pd.DataFrame]":
+    """The labelled images that could be done, some at a time."""
+    if not {"probs", "view_probs"} <= set(records):
+        raise ArgumentError(NO_VIEWS)
+    done = answered(records, COLUMNS)
+    done = done.loc[done["label"].notna().to_numpy(bool)]
+    for start in range(0, len(done), ROWS):
+        rows = done.iloc[start : start + ROWS]
+        if rows[["probs", "view_probs"]].isna().any(axis=None) or not rows["corrected"].all():
+            raise ArgumentError(NO_VIEWS)
+        yield rows
+
+
+def _pooled(rows: "pd.DataFrame", recipe: Recipe, kept: int | None, total: int) -> ViewAnswers:
+    """The answers of some images, those of each view put together.
+
+    Args:
+        rows: Of the images.
+        recipe: The method's.
+        kept: Classes of each image that are kept where there are many.
+        total: Distributions of all images together.
+    """
+    columns = [number for _, number in recipe.columns(int(rows["num_candidates"].iloc[0]))]
+    labels = rows["label"].to_numpy(np.int64)
+    first = _first(rows, labels)
+    full = Classes(*first, *_pools(rows, recipe, columns, first[0].shape[1]), labels)
+    classes = full.first.shape[1]
+    few = full if kept is None or kept + 1 >= classes or total * classes <= LARGE else keep_classes(full, kept)
+    spent = rows["forwards"].to_numpy(float) + rows["saved"].to_numpy(float) - 1 - sum(columns)
     return ViewAnswers(
-        done["id"].to_numpy(),
-        joined[3],
-        done["label"].to_numpy(np.int64),
-        joined[0],
-        joined[1],
-        joined[2],
-        tuple(view for view, _ in columns),
-        tuple(number for _, number in columns),
-        done["gap15"].to_numpy(np.float32),
-        reduce,
-        float(spent.mean()),
+        rows["id"].to_numpy(),
+        few.labels,
+        labels,
+        few.first,
+        few.first_logs,
+        few.sums,
+        few.logs,
+        few.spread,
+        rows["gap15"].to_numpy(np.float32),
+        spent,
+        tuple(view for view, _ in recipe.active_views),
+        tuple(columns),
     )
 
 
-def _pooled(
-    rows: "pd.DataFrame", first: Array, columns: Sequence[tuple[str, int]], recipe: Recipe, kept: int | None
-) -> tuple[Array, Array, Array, NDArray[np.int64]]:
-    """First answers, sums, logs and labels of some images."""
-    labels = rows["label"].to_numpy(np.int64)
-    shown = sum(number for _, number in columns)
-    views = np.stack([np.asarray(each, np.float32).reshape(shown, -1) for each in rows["view_probs"]])
-    weights = np.stack([np.asarray(each, np.float32) for each in rows["weights"]])
-    if kept is not None:
-        first, views, labels = _reduced(first, views, labels, kept)
-    own = recipe.view_weights or (1.0,) * len(recipe.views)
-    active = [weight for weight in own if weight]
-    sums, logs, start = [], [], 0
-    for weight, (_, number) in zip(active, columns, strict=True):
+def _first(rows: "pd.DataFrame", labels: NDArray[np.int64]) -> tuple[Array, Array]:
+    """``Y`` and its logarithm.
+
+    Half precision makes zeros of what is below `FLOOR`. The truth's probability is there in single precision; of other
+    classes zeros count as `FLOOR`.
+    """
+    stored = np.stack(list(rows["probs"]))
+    first, floor = stored.astype(np.float32), FLOOR if stored.dtype == np.float16 else TINY
+    first[np.arange(len(labels)), labels] = rows["label_prob_before"].to_numpy(np.float32)
+    logs = np.log(np.maximum(first, floor))
+    own = first[np.arange(len(labels)), labels]
+    logs[np.arange(len(labels)), labels] = np.log(np.maximum(own, TINY))
+    return first, logs
+
+
+def _pools(rows: "pd.DataFrame", recipe: Recipe, columns: Sequence[int], classes: int) -> tuple[Array, Array]:
+    """What each view adds in the sum pool and in the log pool, (n,V,C) each."""
+    shape = (len(rows), len(columns), classes)
+    sums, logs = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    shown = np.stack(list(rows["view_probs"])).reshape(len(rows), -1, classes)
+    weights = np.stack(list(rows["weights"])).astype(np.float32)
+    start = 0
+    for view, ((_, weight), number) in enumerate(zip(recipe.active_views, columns, strict=True)):
         part = slice(start, start + number)
-        shares = weights[:, part] / weight
+        answers, shares = shown[:, part].astype(np.float32), weights[:, part] / np.float32(weight)
         # In the log pool the records' weights are w_k / sum(w) already; in the sum pool they are w_k.
-        relative = shares / shares.sum(axis=1, keepdims=True).clip(1e-30)
-        sums.append(np.einsum("nk,nkc->nc", shares if recipe.pool == "sum" else relative, views[:, part]))
-        logs.append(np.einsum("nk,nkc->nc", relative, np.log(views[:, part].clip(FLOOR))))
+        relative = shares / shares.sum(axis=1, keepdims=True).clip(TINY)
+        np.einsum("nk,nkc->nc", shares if recipe.pool == "sum" else relative, answers, out=sums[:, view])
+        np.einsum("nk,nkc->nc", relative, np.log(np.maximum(answers, np.float32(FLOOR))), out=logs[:, view])
         start += number
-    return first, np.stack(sums, 1), np.stack(logs, 1), labels
-
-
-def _reduced(
-    first: Array, views: Array, labels: NDArray[np.int64], kept: int
-) -> tuple[Array, Array, NDArray[np.int64]]:
-    """The classes that some answer finds most probable, the truth among them, and one for all others."""
-    highest = np.maximum(first, views.max(axis=1))
-    highest[np.arange(len(labels)), labels] = np.inf
-    chosen = np.argpartition(-highest, kept - 1, axis=1)[:, :kept]
-    chosen = np.take_along_axis(chosen, np.argsort(-np.take_along_axis(highest, chosen, 1), axis=1), 1)
-    some = np.take_along_axis(first, chosen, 1)
-    shown = np.take_along_axis(views, chosen[:, None, :], 2)
-    rest, rests = (1 - some.sum(1, keepdims=True)).clip(0), (1 - shown.sum(2, keepdims=True)).clip(0)
-    return np.concatenate([some, rest], 1), np.concatenate([shown, rests], 2), np.zeros(len(labels), np.int64)
+    return sums, logs

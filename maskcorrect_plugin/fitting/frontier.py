@@ -5,10 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from maskcorrect_plugin.errors import ArgumentError
 from maskcorrect_plugin.evaluation.metrics import LikelihoodGain
+from maskcorrect_plugin.views import View
 
 from .answers import ViewAnswers
-from .validation import cross_validated, log_likelihood
+from .validation import HeldOut, held_out, log_likelihood
 from .weights import FittedWeights
 
 MOST_IMAGES = 4000
@@ -21,13 +23,15 @@ class Step:
     """One point of the frontier.
 
     Attributes:
-        views: Positions of the views that are shown, in the order in which they came in.
+        positions: Which of the recipe's views are shown, in the order in which they came in.
+        views: These views.
         forwards: Mean forwards of an image.
         gain: Of the cross-validated log-likelihood over no correction.
         points: Points of accuracy gained, likewise.
     """
 
-    views: tuple[int, ...]
+    positions: tuple[int, ...]
+    views: tuple[View, ...]
     forwards: float
     gain: LikelihoodGain
     points: float
@@ -46,52 +50,60 @@ class GapStep:
 def greedy_frontier(answers: ViewAnswers, folds: NDArray[np.int64], pool: str) -> tuple[Step, ...]:
     """From the first answer alone, the view that adds most likelihood, then the next, until all are shown.
 
-    The order is found on at most `MOST_IMAGES` images by cross-validation; what each step gives is cross-validated on all.
+    The order is found on at most `MOST_IMAGES` images by cross-validation; what each step gives is cross-validated on
+    all. The fits of each fold begin at what the fold before had without the new view.
     """
-    some = answers.of_rows(slice(None))
-    chosen_rows = np.random.default_rng(0).permutation(len(answers))[:MOST_IMAGES]
-    if len(answers) > MOST_IMAGES:
-        some, some_folds = answers.of_rows(chosen_rows), folds[chosen_rows]
-    else:
-        some_folds = folds
+    chosen = np.random.default_rng(0).permutation(len(answers))[:MOST_IMAGES]
+    every = len(answers) <= MOST_IMAGES
+    some, some_folds = (answers, folds) if every else (answers.of_rows(chosen), folds[chosen])
     shown: list[int] = []
-    steps = [_step(answers, folds, pool, [])]
-    left = set(range(len(answers.views)))
-    while left:
-        best = max(sorted(left), key=lambda index: _likelihood(some, some_folds, pool, [*shown, index]))
-        shown.append(best)
-        left.remove(best)
-        steps.append(_step(answers, folds, pool, shown))
+    small, whole = held_out(some.of_views([]), some_folds, pool), held_out(answers.of_views([]), folds, pool)
+    steps = [_step(answers, shown, whole)]
+    while len(shown) < len(answers.views):
+        tried = {
+            index: _with(some, some_folds, [*shown, index], small)
+            for index in range(len(answers.views))
+            if index not in shown
+        }
+        best = max(tried, key=lambda index: float(log_likelihood(tried[index].log_probs, some.labels).mean()))
+        shown, small = [*shown, best], tried[best]
+        whole = small if every else _with(answers, folds, shown, whole)
+        steps.append(_step(answers, shown, whole))
     return tuple(steps)
 
 
-def _likelihood(answers: ViewAnswers, folds: NDArray[np.int64], pool: str, shown: list[int]) -> float:
-    predicted = cross_validated(answers.of_views(shown), folds, pool)
-    return float(log_likelihood(predicted, answers.labels).mean())
+def within(steps: tuple[Step, ...], max_forwards: float) -> list[int]:
+    """Positions of the views of the best step with at most so many forwards, in the recipe's order."""
+    affordable = [step for step in steps if step.forwards <= max_forwards]
+    if not affordable:
+        raise ArgumentError(f"max_forwards must be at least 1, got {max_forwards:g}")
+    return sorted(max(affordable, key=lambda step: step.gain.mean).positions)
 
 
-def _step(answers: ViewAnswers, folds: NDArray[np.int64], pool: str, shown: list[int]) -> Step:
-    predicted = cross_validated(answers.of_views(shown), folds, pool)
-    return Step(tuple(shown), answers.forwards_of(shown), *gains(answers, predicted))
+def _with(answers: ViewAnswers, folds: NDArray[np.int64], shown: list[int], before: HeldOut) -> HeldOut:
+    """Fits with one view more, which begins at 0."""
+    starts = [FittedWeights((*each.views, 0.0), each.temperature, each.pool) for each in before.weights]
+    return held_out(answers.of_views(shown), folds, starts[0].pool, starts)
+
+
+def _step(answers: ViewAnswers, shown: list[int], found: HeldOut) -> Step:
+    views = tuple(answers.views[index] for index in shown)
+    return Step(tuple(shown), views, answers.forwards_of(shown), *gains(answers, found.log_probs))
 
 
 def gains(answers: ViewAnswers, log_probs: NDArray[np.float64]) -> tuple[LikelihoodGain, float]:
     """Of the log-likelihood, and points of accuracy, over no correction."""
-    rows, labels = np.arange(len(answers)), answers.labels
-    gain = LikelihoodGain.of(answers.first[rows, labels], np.exp(log_probs[rows, labels]))
-    last = -1 if answers.rest else None
-    right = (log_probs[:, :last].argmax(1) == labels).mean() - (answers.first[:, :last].argmax(1) == labels).mean()
-    return gain, 100 * float(right)
+    own = np.exp(log_likelihood(log_probs, answers.labels))
+    gain = LikelihoodGain.of(answers.first[np.arange(len(answers)), answers.labels], own)
+    return gain, 100 * float(answers.right(log_probs).mean() - answers.right(answers.first).mean())
 
 
 def gap_frontier(answers: ViewAnswers, log_probs: NDArray[np.float64], fitted: FittedWeights) -> tuple[GapStep, ...]:
     """The same weights on difficult images only: mean forwards against what is left of the gain."""
-    used = [index for index, weight in enumerate(fitted.views) if weight]
-    full = answers.forwards_of(used)
-    first = np.log(np.maximum(answers.first, np.finfo(np.float32).tiny))
+    full = answers.forwards_of(index for index, weight in enumerate(fitted.views) if weight)
     steps = []
     for bound in GAPS:
         difficult = answers.gaps < np.float32(bound)
-        mixed = np.where(difficult[:, None], log_probs, first)
+        mixed = np.where(difficult[:, None], log_probs, answers.before)
         steps.append(GapStep(bound, 1 + float(difficult.mean()) * (full - 1), *gains(answers, mixed)))
     return tuple(steps)

@@ -1,6 +1,6 @@
 """Cross-validation: every figure of a fit is of images that did not fit it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from maskcorrect_plugin.evaluation.metrics import LikelihoodGain, expected_calibration_error
 from maskcorrect_plugin.evaluation.statistics import PairedOutcome
+from maskcorrect_plugin.views import View
 
 from .answers import ViewAnswers
 from .weights import FittedWeights, fit_weights
@@ -37,22 +38,56 @@ def stratified_folds(classes: NDArray[np.int64], folds: int = FOLDS, seed: int =
     return assigned
 
 
-def out_of_fold(
-    answers: ViewAnswers, folds: NDArray[np.int64], fit: Callable[[ViewAnswers], FittedWeights]
-) -> NDArray[np.float64]:
-    """Logarithms of the corrected distributions, each by weights that were fitted on the other folds, (N,C)."""
-    predicted = np.empty(answers.first.shape)
+@dataclass(frozen=True)
+class HeldOut:
+    """Corrections of all images, each by weights that were fitted on the other folds.
+
+    Attributes:
+        log_probs: Logarithms of the corrected distributions, (N,C).
+        labels: Positions of the true classes, (N,).
+        weights: Those of each fold.
+    """
+
+    log_probs: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    weights: tuple[FittedWeights, ...]
+
+    @property
+    def own(self) -> NDArray[np.float64]:
+        """Probability of the true class, (N,)."""
+        own: NDArray[np.float64] = np.exp(log_likelihood(self.log_probs, self.labels))
+        return own
+
+    def over(self, other: "HeldOut") -> LikelihoodGain:
+        """How much likelier the true classes are than under another correction of the same images."""
+        return LikelihoodGain.of(other.own, self.own)
+
+
+def held_out(
+    answers: ViewAnswers, folds: NDArray[np.int64], pool: str, starts: Sequence[FittedWeights] | None = None
+) -> HeldOut:
+    """Fits the weights on all folds but one, corrects that one, and so on.
+
+    Args:
+        answers: N images.
+        folds: Fold of each, (N,).
+        pool: ``"log"`` or ``"sum"``.
+        starts: Where the fit of each fold begins: weights that were fitted on the same images, so that none looks at
+            the images that it is tried on.
+    """
+    log_probs = np.empty(answers.first.shape)
+    weights = []
     for fold in range(int(folds.max()) + 1):
         held = folds == fold
-        predicted[held] = fit(answers.of_rows(~held)).log_probs(answers.of_rows(held))
-    return predicted
+        start = None if starts is None else starts[fold]
+        weights.append(fit_weights(answers.of_rows(~held), pool, start=start))
+        log_probs[held] = weights[-1].log_probs(answers.of_rows(held))
+    return HeldOut(log_probs, answers.labels, tuple(weights))
 
 
-def cross_validated(
-    answers: ViewAnswers, folds: NDArray[np.int64], pool: str, start: FittedWeights | None = None
-) -> NDArray[np.float64]:
-    """`out_of_fold` of `weights.fit_weights`."""
-    return out_of_fold(answers, folds, lambda some: fit_weights(some, pool, start=start))
+def cross_validated(answers: ViewAnswers, folds: NDArray[np.int64], pool: str) -> NDArray[np.float64]:
+    """Logarithms of the corrected distributions of `held_out`, (N,C)."""
+    return held_out(answers, folds, pool).log_probs
 
 
 def log_likelihood(log_probs: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -92,25 +127,20 @@ class FitRow:
         """From logarithms of distributions, (N,C)."""
         labels, rows = answers.labels, np.arange(len(answers))
         probs = np.exp(log_probs)
-        before, after = _answer(answers.first, answers.rest), _answer(probs, answers.rest)
+        before, after = answers.answers(answers.first), answers.answers(probs)
         own = probs[rows, labels]
-        brier = (probs**2).sum(axis=1) - 2 * own + 1
+        # Classes that were left out have small probabilities, the squares of which hardly count.
+        squares = (probs if answers.spread is None else probs[:, :-1]) ** 2
         return cls(
             name,
             PairedOutcome.of(before, after, labels),
             PairedOutcome.of(before, after, labels, answers.gaps < np.float32(bound)),
             LikelihoodGain.of(answers.first[rows, labels], own),
             float(log_likelihood(log_probs, labels).mean()),
-            float(brier.mean()),
-            expected_calibration_error(probs.max(axis=1), after == labels),
+            float((squares.sum(axis=1) - 2 * own + 1).mean()),
+            expected_calibration_error(probs[rows, after], after == labels),
             forwards,
         )
-
-
-def _answer(probs: NDArray[np.floating], rest: bool) -> NDArray[np.int64]:
-    """The most probable class; all others together are none."""
-    answer: NDArray[np.int64] = (probs[:, :-1] if rest else probs).argmax(axis=1)
-    return answer
 
 
 @dataclass(frozen=True)
@@ -118,38 +148,36 @@ class Worth:
     """What one view is worth.
 
     Attributes:
-        view: Its text form.
+        view: The view.
         weight: ``b_v``, fitted on all images.
         cost: Log-likelihood that is lost without it, cross-validated: `LikelihoodGain` of with over without.
         p: Two-sided, of ``cost.z``, adjusted for all views by Holm's method.
     """
 
-    view: str
+    view: View
     weight: float
     cost: LikelihoodGain
     p: float
 
 
 def worth_of_views(
-    answers: ViewAnswers,
-    folds: NDArray[np.int64],
-    fitted: FittedWeights,
-    log_probs: NDArray[np.float64],
+    answers: ViewAnswers, folds: NDArray[np.int64], fitted: FittedWeights, with_all: HeldOut
 ) -> tuple[Worth, ...]:
-    """Leaves out each view in turn and fits again."""
-    everything = range(len(answers.views))
-    with_all = np.exp(log_likelihood(log_probs, answers.labels))
+    """Leaves out each view in turn and fits again.
+
+    Args:
+        answers: N images with V views.
+        folds: Fold of each image, (N,).
+        fitted: The weights, fitted on all images.
+        with_all: What all views give; the fits of each fold begin at its weights.
+    """
     costs = []
-    for index in everything:
-        others = [other for other in everything if other != index]
-        start = FittedWeights(tuple(fitted.views[other] for other in others), fitted.temperature, fitted.pool)
-        without = cross_validated(answers.of_views(others), folds, fitted.pool, start)
-        costs.append(LikelihoodGain.of(np.exp(log_likelihood(without, answers.labels)), with_all))
+    for index in range(len(answers.views)):
+        others = [other for other in range(len(answers.views)) if other != index]
+        starts = [weights.of_views(others) for weights in with_all.weights]
+        costs.append(with_all.over(held_out(answers.of_views(others), folds, fitted.pool, starts)))
     adjusted = holm([two_sided(cost.z) for cost in costs])
-    return tuple(
-        Worth(view, weight, cost, p)
-        for view, weight, cost, p in zip(answers.views, fitted.views, costs, adjusted, strict=True)
-    )
+    return tuple(map(Worth, answers.views, fitted.views, costs, adjusted))
 
 
 def two_sided(z: float) -> float:

@@ -1,10 +1,11 @@
 """Weights of views and a temperature by penalised maximum likelihood.
 
-In the log pool the logits of an image are ``beta log Y + sum_v gamma_v L_v`` with ``beta = 1 / T`` and ``gamma_v = b_v /
-T``: linear in the parameters, so that the negative log-likelihood is convex and its minimum is the only one. In the sum
-pool they are ``log(Y + sum_v b_v S_v) / T``, which is not convex; it is started at the unfitted recipe, always the same.
+In the log pool the logits of an image are ``beta log Y + sum_v gamma_v L_v`` with ``beta = 1 / T`` and ``gamma_v =
+b_v / T``: linear in the parameters, so that the negative log-likelihood is convex and its minimum is the only one. In
+the sum pool they are ``log(Y + sum_v b_v S_v) / T``, which is not convex; it is started at the unfitted recipe.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,16 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from .answers import Array, ViewAnswers
+from .answers import TINY, Array, ViewAnswers
 
 PULL = 1.0
-"""Strength of the pull towards the unfitted recipe (each weight 1, temperature 1), in the units of one image's worth."""
+"""Strength of the pull towards each weight 1 and temperature 1, in the units of one image's worth."""
 SMALLEST = 1e-3
 """Weights below it, relative to the first answer's, are zero: the view would cost forwards for nothing."""
 LOWEST, HIGHEST = 0.02, 50.0
 """Bounds of 1 / T."""
-TINY = float(np.finfo(np.float32).tiny)
 Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -38,19 +39,14 @@ class FittedWeights:
     temperature: float
     pool: str = "log"
 
-    def log_probs(self, answers: ViewAnswers) -> NDArray[np.float64]:
+    def log_probs(self, answers: ViewAnswers) -> Matrix:
         """Logarithms of the corrected distributions, (N,C)."""
-        terms = answers.terms(self.pool)
-        weights = np.asarray(self.views, np.float32)
-        if self.pool == "sum":
-            scores = np.log(np.maximum(answers.first + np.einsum("v,nvc->nc", weights, terms), TINY))
-        else:
-            scores = np.log(np.maximum(answers.first, TINY)) + np.einsum("v,nvc->nc", weights, terms)
-        return _log_softmax(scores.astype(np.float64) / self.temperature)
+        objective = _objective(answers, self.pool)
+        return _log_softmax(objective.logits(objective.parameters(self)))
 
-
-IDENTITY = FittedWeights((), 1.0)
-"""No view at all, and the first answer as it is."""
+    def of_views(self, chosen: "list[int]") -> "FittedWeights":
+        """The same for some of the views only."""
+        return FittedWeights(tuple(self.views[index] for index in chosen), self.temperature, self.pool)
 
 
 def fit_weights(
@@ -65,45 +61,88 @@ def fit_weights(
         start: Where to begin, of the same views; the result does not depend on it in the log pool.
     """
     count = len(answers.views)
-    objective = _LogPool(answers, pull) if pool == "log" else _SumPool(answers, pull)
-    begin = np.ones(1 + count) if start is None else objective.parameters(start)
-    bounds = [(LOWEST, HIGHEST)] + [(0.0, None)] * count
+    objective = _objective(answers, pool, pull)
     found = minimize(
         objective,
-        begin,
+        np.ones(1 + count) if start is None else objective.parameters(start),
         jac=True,
         method="L-BFGS-B",
-        bounds=bounds,
-        options={"maxiter": 500, "ftol": 1e-12, "gtol": 1e-7},
+        bounds=[(LOWEST, HIGHEST)] + [(0.0, None)] * count,
+        options={"maxiter": 500, "ftol": 1e-11, "gtol": 1e-6},
     )
     return objective.weights(found.x)
 
 
-class _LogPool:
-    """Negative log-likelihood of ``beta log Y + sum_v gamma_v L_v`` with the pull, and its gradient."""
+class _Objective(ABC):
+    """Negative log-likelihood of the labels with the pull, for each image, and its gradient; all in float64.
 
-    def __init__(self, answers: ViewAnswers, pull: float) -> None:
-        first = np.log(np.maximum(answers.first, TINY))[:, None]
-        self.features: Array = np.concatenate([first, answers.logs], axis=1)
-        self.labels, self.pull = answers.labels, pull
-        rows = np.arange(len(self.labels))
-        self.own: Vector = self.features[rows, :, self.labels].astype(np.float64)
+    Attributes:
+        labels: (N,).
+        pull: Its strength.
+        values: What the parameters weigh, one row for each, (P, N * C): products of a matrix and a vector are quick.
+        spread: Logarithm of how many classes the last stands for, (N,); None where it stands for itself.
+    """
+
+    def __init__(self, answers: ViewAnswers, rows: list[Array], spread: int, pull: float) -> None:
+        self.labels, self.pull, self.shape = answers.labels, pull, answers.first.shape
+        self.values: Matrix = np.empty((len(rows), answers.first.size))
+        for index, row in enumerate(rows):
+            self.values[index] = row.reshape(-1)
+        self.spread = None if answers.spread is None else answers.spread[:, spread].astype(np.float64)
+
+    @abstractmethod
+    def logits(self, parameters: Vector) -> Matrix:
+        """Of the corrected distributions, (N,C)."""
+
+    @abstractmethod
+    def slopes(self, parameters: Vector, by_logits: Matrix) -> Vector:
+        """The gradient by the parameters from the one by `logits`."""
+
+    @abstractmethod
+    def pulled(self, parameters: Vector) -> tuple[float, Vector]:
+        """Half the squared distance from the unfitted recipe, and its gradient."""
+
+    @staticmethod
+    @abstractmethod
+    def parameters(weights: FittedWeights) -> Vector:
+        """The parameters of some weights."""
+
+    @staticmethod
+    @abstractmethod
+    def weights(parameters: Vector) -> FittedWeights:
+        """The weights of some parameters."""
 
     def __call__(self, parameters: Vector) -> tuple[float, Vector]:
-        logits = np.einsum("v,nvc->nc", parameters.astype(np.float32), self.features).astype(np.float64)
-        top = logits.max(axis=1, keepdims=True)
-        shares = np.exp(logits - top)
-        total = shares.sum(axis=1, keepdims=True)
-        count = len(self.labels)
-        value = float((np.log(total) + top).sum() - (self.own @ parameters).sum())
-        expected = np.einsum("nc,nvc->v", (shares / total).astype(np.float32), self.features).astype(np.float64)
-        gradient = expected - self.own.sum(axis=0)
+        log_probs = _log_softmax(self.logits(parameters))
+        rows, count = np.arange(len(self.labels)), len(self.labels)
+        distance, away = self.pulled(parameters)
+        value = self.pull * distance - float(log_probs[rows, self.labels].sum())
+        by_logits = np.exp(log_probs, out=log_probs)
+        by_logits[rows, self.labels] -= 1
+        return value / count, (self.slopes(parameters, by_logits) + self.pull * away) / count
+
+
+class _LogPool(_Objective):
+    """``beta log Y + sum_v gamma_v L_v``; parameters are ``beta`` and ``gamma``."""
+
+    def __init__(self, answers: ViewAnswers, pull: float) -> None:
+        super().__init__(answers, [answers.first_logs, *answers.logs.swapaxes(0, 1)], 0, pull)
+
+    def logits(self, parameters: Vector) -> Matrix:
+        logits: Matrix = (parameters @ self.values).reshape(self.shape)
+        if self.spread is not None:
+            logits[:, -1] += self.spread
+        return logits
+
+    def slopes(self, parameters: Vector, by_logits: Matrix) -> Vector:
+        slopes: Vector = self.values @ by_logits.reshape(-1)
+        return slopes
+
+    def pulled(self, parameters: Vector) -> tuple[float, Vector]:
         # b_v = gamma_v / beta is pulled to 1 by (gamma_v - beta)^2, which keeps the problem convex.
         beta, off = parameters[0], parameters[1:] - parameters[0]
-        value += 0.5 * self.pull * float((beta - 1) ** 2 + (off**2).sum())
-        gradient[0] += self.pull * (beta - 1 - off.sum())
-        gradient[1:] += self.pull * off
-        return value / count, gradient / count
+        distance = 0.5 * float((beta - 1) ** 2 + off @ off)
+        return distance, np.concatenate([[beta - 1 - off.sum()], off])
 
     @staticmethod
     def parameters(weights: FittedWeights) -> Vector:
@@ -111,32 +150,46 @@ class _LogPool:
 
     @staticmethod
     def weights(parameters: Vector) -> FittedWeights:
-        views = parameters[1:] / parameters[0]
-        return FittedWeights(tuple(float(b) if b >= SMALLEST else 0.0 for b in views), float(1 / parameters[0]), "log")
+        return FittedWeights(_without_smallest(parameters[1:] / parameters[0]), float(1 / parameters[0]), "log")
 
 
-class _SumPool:
-    """The same for ``log(Y + sum_v b_v S_v) / T``; parameters are ``1 / T`` and ``b``."""
+class _SumPool(_Objective):
+    """``log(Y + sum_v b_v S_v) / T``; parameters are ``1 / T`` and ``b``."""
 
     def __init__(self, answers: ViewAnswers, pull: float) -> None:
-        self.first, self.terms = answers.first, answers.sums
-        self.labels, self.pull = answers.labels, pull
+        super().__init__(answers, [answers.first, *answers.sums.swapaxes(0, 1)], 1, pull)
 
-    def __call__(self, parameters: Vector) -> tuple[float, Vector]:
-        beta, weights = parameters[0], parameters[1:]
-        scores = self.first + np.einsum("v,nvc->nc", weights.astype(np.float32), self.terms)
-        logs = np.log(np.maximum(scores, TINY)).astype(np.float64)
-        log_probs = _log_softmax(beta * logs)
-        rows, count = np.arange(len(self.labels)), len(self.labels)
-        value = -float(log_probs[rows, self.labels].sum())
-        slope = np.exp(log_probs)
-        slope[rows, self.labels] -= 1  # derivative by the logits
-        gradient = np.empty_like(parameters)
-        gradient[0] = (slope * logs).sum() + self.pull * (beta - 1)
-        by_scores = (beta * slope / np.maximum(scores, TINY)).astype(np.float32)
-        gradient[1:] = np.einsum("nc,nvc->v", by_scores, self.terms) + self.pull * (weights - 1)
-        value += 0.5 * self.pull * float((beta - 1) ** 2 + ((weights - 1) ** 2).sum())
-        return value / count, gradient / count
+    def logits(self, parameters: Vector) -> Matrix:
+        logits: Matrix = self._by_beta(parameters) * parameters[0] + self._offset
+        return logits
+
+    def slopes(self, parameters: Vector, by_logits: Matrix) -> Vector:
+        by_scores = parameters[0] * by_logits / self._scores(parameters)
+        slopes = np.empty_like(parameters)
+        slopes[0] = np.vdot(by_logits, self._by_beta(parameters))
+        slopes[1:] = self.values[1:] @ by_scores.reshape(-1)
+        return slopes
+
+    def _scores(self, parameters: Vector) -> Matrix:
+        scores: Matrix = np.concatenate([[1.0], parameters[1:]]) @ self.values
+        return np.maximum(scores, TINY).reshape(self.shape)
+
+    def _by_beta(self, parameters: Vector) -> Matrix:
+        """What ``1 / T`` multiplies."""
+        logs: Matrix = np.log(self._scores(parameters)) - self._offset
+        return logs
+
+    @property
+    def _offset(self) -> Any:
+        if self.spread is None:
+            return 0.0
+        offset = np.zeros(self.shape)
+        offset[:, -1] = self.spread
+        return offset
+
+    def pulled(self, parameters: Vector) -> tuple[float, Vector]:
+        away = parameters - 1
+        return 0.5 * float(away @ away), away
 
     @staticmethod
     def parameters(weights: FittedWeights) -> Vector:
@@ -144,11 +197,18 @@ class _SumPool:
 
     @staticmethod
     def weights(parameters: Vector) -> FittedWeights:
-        views = tuple(float(b) if b >= SMALLEST else 0.0 for b in parameters[1:])
-        return FittedWeights(views, float(1 / parameters[0]), "sum")
+        return FittedWeights(_without_smallest(parameters[1:]), float(1 / parameters[0]), "sum")
 
 
-def _log_softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
-    top = logits.max(axis=1, keepdims=True)
-    shifted: NDArray[np.float64] = logits - top
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+def _objective(answers: ViewAnswers, pool: str, pull: float = 0.0) -> _Objective:
+    return _LogPool(answers, pull) if pool == "log" else _SumPool(answers, pull)
+
+
+def _without_smallest(views: Vector) -> tuple[float, ...]:
+    return tuple(float(weight) if weight >= SMALLEST else 0.0 for weight in views)
+
+
+def _log_softmax(logits: Matrix) -> Matrix:
+    shifted: Matrix = logits - logits.max(axis=1, keepdims=True)
+    shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return shifted

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 from maskcorrect_plugin.evaluation.metrics import LikelihoodGain
 from maskcorrect_plugin.evaluation.text import LEVEL, p_text
-from maskcorrect_plugin.views import create_view
 
 from .fit import FEW, Fit
 from .validation import FitRow, two_sided
@@ -33,10 +32,10 @@ def headline(fit: Fit) -> str:
     gain = f"log-likelihood {row.gain.mean:+.3f} an image (z = {row.gain.z:+.1f})"
     if not fit.helps:
         return (
-            f"Use no correction: on {fit.images:,} images the fitted weights are not surely better than none ({gain}; its "
-            f"lower 95 % bound is {fit.bound:+.3f}). The file holds the identity, which costs nothing."
+            f"Use no correction: on {fit.images:,} images the fitted weights are not surely better than none ({gain}; "
+            f"its lower 95 % bound is {fit.bound:+.3f}). The file holds the identity, which costs nothing."
         )
-    used = [create_view(view).label for view, weight in zip(fit.views, fit.fitted.views, strict=True) if weight]
+    used = [view.label for view, weight in zip(fit.views, fit.fitted.views, strict=True) if weight]
     if not used:
         return (
             f"Use no view: all weights are zero. A temperature of {fit.fitted.temperature:.2f} alone gives {gain} and "
@@ -44,8 +43,8 @@ def headline(fit: Fit) -> str:
         )
     table = row.outcome
     return (
-        f"Use {', '.join(used)} ({fit.fitted.pool} pool): {100 * table.difference:+.1f} points on {fit.images:,} images "
-        f"that did not fit the weights ({table.fixed} fixed, {table.broken} broken, exact McNemar p "
+        f"Use {', '.join(used)} ({fit.fitted.pool} pool): {100 * table.difference:+.1f} points on {fit.images:,} "
+        f"images that did not fit the weights ({table.fixed} fixed, {table.broken} broken, exact McNemar p "
         f"{p_text(table.mcnemar_p, equals=True)}); {gain}, of which {fit.over_temperature.mean:+.3f} are more than a "
         f"temperature alone gives (z = {fit.over_temperature.z:+.1f}); for {row.forwards:.1f} forwards an image."
     )
@@ -61,8 +60,9 @@ def notes(fit: Fit) -> list[str]:
     """What the tables do not say."""
     lines = [map_sentence(fit)] if map_sentence(fit) else []
     lines.append(
-        "All figures are cross-validated: five folds, each corrected by weights that were fitted on the other four. The "
-        "order of the views in the frontier was found on the same images, so that its best point is a little too good."
+        "All figures are cross-validated: five folds, each corrected by weights that were fitted on the other four. "
+        "The order of the views in the frontier was found on the same images, so that its best point is a little too "
+        "good."
     )
     if fit.images < FEW:
         lines.append(f"{fit.images} images are few: from {FEW} on these figures can be relied on.")
@@ -90,8 +90,8 @@ def _rows(fit: Fit) -> FitTable:
         "Corrections of the same images",
         head,
         [_row(row) for row in fit.rows],
-        "difficult: points on the images with p1 - p5 < 0.5; log-likelihood: mean gain over no correction with its standard "
-        "error; ECE: expected calibration error.",
+        "difficult: points on the images with p1 - p5 < 0.5; log-likelihood: mean gain over no correction with its "
+        "standard error; ECE: expected calibration error.",
     )
 
 
@@ -121,7 +121,7 @@ def gain_text(gain: LikelihoodGain) -> str:
 def _worth(fit: Fit) -> FitTable:
     rows = [
         (
-            create_view(worth.view).label,
+            worth.view.label,
             f"{worth.weight:.3f}",
             f"{worth.cost.mean:+.4f}",
             f"{worth.cost.error:.4f}",
@@ -136,10 +136,9 @@ def _worth(fit: Fit) -> FitTable:
 
 
 def _steps(fit: Fit) -> FitTable:
-    names = {index: create_view(worth.view).label for index, worth in enumerate(fit.worth)}
     rows = []
     for step in fit.steps:
-        added = names.get(step.views[-1], f"view {step.views[-1] + 1}") if step.views else "temperature alone"
+        added = step.views[-1].label if step.views else "temperature alone"
         rows.append((f"{step.forwards:.1f}", added, f"{step.points:+.1f}", gain_text(step.gain)))
     return FitTable("Gain against forwards, a view at a time", ("forwards", "adds", "points", "log-likelihood"), rows)
 
