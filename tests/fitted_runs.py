@@ -4,6 +4,7 @@ import torch
 from lively import OPTIONS, lively_inputs, lively_net
 
 from maskcorrect_plugin import Recipe, evaluate, make_correctors
+from maskcorrect_plugin.datasets import as_image_dataset
 from maskcorrect_plugin.evaluation.runner import RecordOptions
 from maskcorrect_plugin.views import Shown, View
 
@@ -53,6 +54,6 @@ def run_of(recipes, folder=None, count=COUNT, helpful=True, distributions="float
     """Network, data and records by name."""
     net = lively_net()
     data = data_of(net, count, helpful)
-    correctors = make_correctors(net, recipes, dataset=data)
+    correctors = make_correctors(net, recipes, dataset=as_image_dataset(data))
     kept = RecordOptions(images_per_part=32, distributions=distributions, **options)
     return net, data, evaluate(correctors, data, net, folder, options=kept)

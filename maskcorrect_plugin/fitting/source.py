@@ -31,11 +31,13 @@ class Source:
 
     @classmethod
     def of(cls, run: Any) -> "Source":
-        """From a finished run, its path, or by name recipes with their records.
+        """From a finished run, its path, or by name recipes with their records; a source stays as it is.
 
         Raises:
             RunError: the run is not finished, or kept no answers of its views.
         """
+        if isinstance(run, cls):
+            return run
         if isinstance(run, Mapping):
             recipes = {name: recipe for name, (recipe, _) in run.items() if _can_be_fitted(recipe)}
             source = cls(recipes, lambda name: [run[name][1]], max((len(each) for _, each in run.values()), default=0))
