@@ -141,7 +141,7 @@ def fit(
     label_column: ev.LabelColumn = None,
     root: ev.Root = None,
     limit: ev.Limit = None,
-    seed: ev.Seed = 0,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of the folds, and of --limit's drawing.")] = 0,
     classes: opt.Classes = None,
     size: opt.Size = None,
     mean: opt.Mean = None,

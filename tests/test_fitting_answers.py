@@ -188,7 +188,9 @@ def test_kept_classes_cost_little_in_the_log_pool(monkeypatch):
     for weights in (fit_weights(full), FittedWeights((1.0,) * 4, 1.0), FittedWeights((1.0,) * 4, 5.0)):
         one, other = weights.log_probs(full), weights.log_probs(few)
         difference = other[:, 0] - one[rows, full.labels]
-        print(f"kept classes, T = {weights.temperature:.2f}: {difference.mean():+.5f}, at most {abs(difference).max():.4f}")
+        print(
+            f"kept classes, T = {weights.temperature:.2f}: {difference.mean():+.5f}, at most {abs(difference).max():.4f}"
+        )
         assert abs(difference.mean()) < 0.03
         assert (few.right(other) == full.right(one)).all()
     one, other = fit_weights(full), fit_weights(few)

@@ -106,7 +106,9 @@ def test_two_sided_p():
 def test_a_difference_of_rounding_is_none_and_an_equal_one_is_sure():
     one = np.full(50, 0.5)
     assert LikelihoodGain.of(one, one * (1 + 1e-13)).z == 0
-    assert LikelihoodGain.of(one[:1], one[:1] * 1.2).z != LikelihoodGain.of(one[:1], one[:1] * 1.2).z  # of one image: NaN
+    assert (
+        LikelihoodGain.of(one[:1], one[:1] * 1.2).z != LikelihoodGain.of(one[:1], one[:1] * 1.2).z
+    )  # of one image: NaN
     assert LikelihoodGain(0.1, 0.0, 50).z == float("inf") and LikelihoodGain(-0.1, 0.0, 50).z == float("-inf")
 
 

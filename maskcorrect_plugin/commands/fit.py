@@ -17,6 +17,7 @@ from maskcorrect_plugin.evaluation.text import wrapped
 from maskcorrect_plugin.evaluation.worker import Worker
 from maskcorrect_plugin.fitting import Fit, fit
 from maskcorrect_plugin.fitting.file import save_corrector
+from maskcorrect_plugin.fitting.source import FITTED
 from maskcorrect_plugin.fitting.words import FitTable, headline, notes, tables
 from maskcorrect_plugin.recipe import Recipe
 
@@ -25,9 +26,13 @@ from .run_progress import run_progress
 from .run_text import opening_text, stopped_text
 from .stopping import ending_on_sigterm
 
-FITTED = "fit"
-"""What the recipe that is fitted is called in its run."""
 RUN_SUFFIX = ".run"
+OF_A_RUN = {
+    **dict.fromkeys(("views", "top_k", "target_layer", "output", "split", "image_column", "label_column", "root")),
+    **dict.fromkeys(("limit", "classes", "size", "mean", "std", "batch_size", "device", "num_workers")),
+    **{"model": "", "weights": "DEFAULT", "recipe": "zoom", "model_output": "logits", "precision": "float32"},
+}
+"""Options that a finished run has had already, each with what it is where it was not given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +78,7 @@ def run_fit(options: FitOptions) -> int:
             check_writable(file.parent)
     with plain_warnings(Style.of(sys.stderr)):
         folder, method = _finished_run(options) if (Path(options.data) / NAME).is_file() else _own_run(options)
-        found = fit(folder, method, pool=options.fit_pool, max_forwards=options.max_forwards)
+        found = fit(folder, method, pool=options.fit_pool, max_forwards=options.max_forwards, seed=options.seed)
     identity = folder.manifest.identity
     save_corrector(options.corrector, found, identity["model"], identity["data"])
     if options.page is not None:
@@ -91,9 +96,11 @@ def run_fit(options: FitOptions) -> int:
 def _finished_run(options: FitOptions) -> tuple[RunFolder, str | None]:
     """A run that is there already: nothing is computed again."""
     folder = RunFolder.open(options.data)
-    if options.model or options.views or options.recipes:
+    given = [name for name, default in OF_A_RUN.items() if getattr(options, name) not in (default, [], ())]
+    if given:
+        names = ", ".join("--run" if name == "output" else f"--{name.replace('_', '-')}" for name in given)
         raise ArgumentError(
-            f"{options.data!r} is a finished run, which has its own model and recipes; leave out --model, --views"
+            f"{options.data!r} is a finished run, which has its own images and recipes; leave out {names}"
         )
     return folder, options.method
 
@@ -125,7 +132,7 @@ def _recipes(options: FitOptions) -> dict[str, Recipe]:
     """The recipe that is fitted, and its rivals: no map, the paper's mask, another image's map."""
     methods = [] if options.method is None else [options.method]
     (recipe,) = options.named_recipes([options.recipe], methods).values()
-    recipe = recipe.replace(max_gap=None, temperature=1.0, view_weights=None)
+    recipe = replace(recipe, max_gap=None, temperature=1.0, view_weights=None, fitted_for=None)
     rows = {FITTED: recipe, "unguided": Recipe.of("unguided")}
     if recipe.method is not None:
         spec = recipe.method_spec or ""

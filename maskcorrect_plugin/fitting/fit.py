@@ -110,7 +110,8 @@ def fit(
 
     Args:
         run: A finished run, its path, or by name recipes with their records.
-        method: Which of its recipes is fitted; None takes the one with most views.
+        method: Which of its recipes is fitted; None takes that of ``maskcorrect fit``, else the one with
+            most views.
         pool: ``"log"`` (convex) or ``"sum"``.
         max_forwards: Takes the best point of the frontier with at most so many forwards of an image.
         seed: Of the split into folds.
@@ -120,7 +121,7 @@ def fit(
     """
     check_choice("pool", pool, POOLS)
     source = Source.of(run)
-    name = check_choice("method", method or source.richest, tuple(source.recipes))
+    name = check_choice("method", method or source.preferred, tuple(source.recipes))
     recipe, answers = source.recipes[name], source.read(name)
     _check(answers, recipe, pool)
     folds = stratified_folds(answers.classes, FOLDS, seed)

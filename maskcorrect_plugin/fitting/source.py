@@ -14,6 +14,9 @@ from .answers import COLUMNS, ViewAnswers, read_answers
 if TYPE_CHECKING:
     import pandas as pd
 
+FITTED = "fit"
+"""What the recipe that is fitted is called in a run of ``maskcorrect fit``."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -60,8 +63,10 @@ class Source:
         return cls(recipes, lambda name: folder.frames(name, columns), folder.manifest.num_images)
 
     @property
-    def richest(self) -> str:
-        """The recipe with most views; among equals a guided one, whose maps are this image's own."""
+    def preferred(self) -> str:
+        """`FITTED`, or the recipe with most views; among equals a guided one, whose maps are this image's own."""
+        if FITTED in self.recipes:
+            return FITTED
 
         def rank(name: str) -> tuple[int, bool]:
             recipe = self.recipes[name]
