@@ -105,8 +105,8 @@ def fit(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="The attribution method; of a finished run, which of its recipes is fitted. [default: the recipe's; of "
-            "a run, the recipe with most views]",
+            help="The attribution method; of a finished run, which of its recipes is fitted. [default: the recipe's; "
+            "of a run, that of 'fit', or the one with most views]",
             show_default=False,
         ),
     ] = None,

@@ -1,4 +1,4 @@
-"""Runs of the lively network that can be fitted: its images with labels that correction finds more often than it did."""
+"""Runs of the lively network that can be fitted."""
 
 import torch
 from lively import OPTIONS, lively_inputs, lively_net

@@ -116,7 +116,7 @@ def test_figures_as_a_table_and_in_words(found):
     assert list(frame["name"]) == [row.name for row in found.rows]
     assert frame.loc[3, "gain"] == found.row("fitted").gain.mean
     assert ("Use no correction" in headline(found)) != found.helps
-    assert [table.title for table in tables(found)][0] == "Corrections of the same images"
+    assert tables(found)[0].title == "Corrections of the same images"
 
 
 # --- what it refuses --------------------------------------------------------------------------------------------------
@@ -142,7 +142,7 @@ def test_labels_of_one_class_are_refused():
 
 def test_runs_without_answers_of_views_are_refused(tmp_path):
     run_of({"mirror": UNGUIDED}, tmp_path / "top", count=8, distributions="top")
-    with pytest.raises(ValueError, match="kept no answers of its views.*--distributions float32"):
+    with pytest.raises(ValueError, match=r"kept no answers of its views.*--distributions float32"):
         fit(tmp_path / "top")
     run_of({"mirror": UNGUIDED.replace(max_gap=0.5)}, tmp_path / "gap", count=8)
     with pytest.raises(ValueError, match="no recipe that corrected all images by views that were kept"):

@@ -116,7 +116,7 @@ def test_records_without_answers_of_views_are_refused():
         frame.assign(corrected=[False, *frame["corrected"][1:]]),
     ]
     for records in broken:
-        with pytest.raises(ValueError, match="kept no answers of its views.*--distributions.*without --max-gap"):
+        with pytest.raises(ValueError, match=r"kept no answers of its views.*--distributions.*without --max-gap"):
             read_answers(records, recipe)
 
 
@@ -189,7 +189,7 @@ def test_kept_classes_cost_little_in_the_log_pool(monkeypatch):
         one, other = weights.log_probs(full), weights.log_probs(few)
         difference = other[:, 0] - one[rows, full.labels]
         print(
-            f"kept classes, T = {weights.temperature:.2f}: {difference.mean():+.5f}, at most {abs(difference).max():.4f}"
+            f"kept classes, T = {weights.temperature:.2f}: {difference.mean():+.5f}, most {abs(difference).max():.4f}"
         )
         assert abs(difference.mean()) < 0.03
         assert (few.right(other) == full.right(one)).all()

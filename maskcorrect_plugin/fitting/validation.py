@@ -163,7 +163,7 @@ class Worth:
 def worth_of_views(
     answers: ViewAnswers, folds: NDArray[np.int64], fitted: FittedWeights, with_all: HeldOut
 ) -> tuple[Worth, ...]:
-    """Leaves out each view in turn and fits again.
+    """Leaves out each view in turn and fits again; one that no fold uses is worth nothing.
 
     Args:
         answers: N images with V views.
@@ -173,6 +173,9 @@ def worth_of_views(
     """
     costs = []
     for index in range(len(answers.views)):
+        if not any(weights.views[index] for weights in with_all.weights):
+            costs.append(with_all.over(with_all))
+            continue
         others = [other for other in range(len(answers.views)) if other != index]
         starts = [weights.of_views(others) for weights in with_all.weights]
         costs.append(with_all.over(held_out(answers.of_views(others), folds, fitted.pool, starts)))

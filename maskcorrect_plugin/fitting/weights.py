@@ -68,7 +68,7 @@ def fit_weights(
         jac=True,
         method="L-BFGS-B",
         bounds=[(LOWEST, HIGHEST)] + [(0.0, None)] * count,
-        options={"maxiter": 500, "ftol": 1e-11, "gtol": 1e-6},
+        options={"maxiter": 500, "maxcor": 20, "ftol": 1e-10, "gtol": 1e-6},
     )
     return objective.weights(found.x)
 
