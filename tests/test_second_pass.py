@@ -9,7 +9,7 @@ from conftest import Counter, images, make_tiny_net
 from core_data import MEAN, STD, FixedMaps, answers, photo, photos, preprocessing
 from PIL import Image
 
-from maskcorrect_plugin.corrector import ProbabilityCorrector, correct_together, make_correctors
+from maskcorrect_plugin import ProbabilityCorrector, correct_together, make_correctors
 from maskcorrect_plugin.pictures import Picture
 from maskcorrect_plugin.recipe import PAPER
 from maskcorrect_plugin.views import View
