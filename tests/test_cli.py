@@ -149,7 +149,14 @@ def test_help_needs_no_torch_and_no_time():
 
 def test_help_explains_every_option_with_its_default_and_the_source():
     text = " ".join(maskcorrect("correct", "--help").stdout.split())
-    for part in ("--max-gap", "--target-layer", "--precision", "[default: the recipe's]", "0 <= T < 1", "Maeng and Baek"):
+    for part in (
+        "--max-gap",
+        "--target-layer",
+        "--precision",
+        "[default: the recipe's]",
+        "0 <= T < 1",
+        "Maeng and Baek",
+    ):
         assert part in text
     assert "Exit codes: 0 done" in text
     assert "maskcorrect correct photos/" in text
@@ -256,7 +263,10 @@ def expected(method="CAM", **settings):
         ([], {}),
         (["-k", "2", "--threshold", "0.4", "--vote", "diagonal"], {"top_k": 2, "threshold": 0.4, "vote": "diagonal"}),
         (["--views", "crop", "--candidate-weights", "uniform"], {"view": "crop", "candidate_weights": "uniform"}),
-        (["--recipe", "zoom", "--pool", "log", "--temperature", "2"], {"recipe": "zoom", "pool": "log", "temperature": 2}),
+        (
+            ["--recipe", "zoom", "--pool", "log", "--temperature", "2"],
+            {"recipe": "zoom", "pool": "log", "temperature": 2},
+        ),
         (
             ["--views", "zoom[map=merged]+hflip", "--views", "whole", "--view-weights", "1,0.5,0"],
             {"views": ["zoom[map=merged]", "hflip", "whole"], "view_weights": [1, 0.5, 0]},

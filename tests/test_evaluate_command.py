@@ -70,14 +70,16 @@ def error_of(result):
         (("-o", "run", "--recipe", "zoom[pol=log]"), "has no option 'pol'; did you mean 'pool'?"),
         (("-o", "run", "--views", "hflip+zom"), "got 'zom'; did you mean 'zoom'?"),
         (("-o", "run", "--method", "CAM[tresh=1]"), "CAM has no option tresh"),
-        (("-o", "run", "--recipe", "zoom[method=control:other_image[off=CAM]]"), "has no option off; it takes of, seed"),
+        (
+            ("-o", "run", "--recipe", "zoom[method=control:other_image[off=CAM]]"),
+            "has no option off; it takes of, seed",
+        ),
         (("-o", "run", "--recipe", "zoom[method=control:hfilp]"), "did you mean 'control:hflip'"),
         (("-o", "run", "--recipe", "unguided", "--method", "CAM"), "where no view follows a map, as in unguided"),
         (("-o", "run", "--method", "control:hflip[views=mask]"), "is a view itself, so it takes no views"),
         (("-o", "run", "--method", "control:random_crops[m=3]"), "view 'random_crops' has no option 'm'"),
         (("-o", "run", "--method", "control:single_mask[seed=3]"), "has no option 'seed'; it takes of"),
         (("-o", "run", "--method", "CAM", "--method", "control:other_image", "--preset", "grad_cam"), "are CAM, con"),
-
     ],
 )
 def test_wrong_usage_is_one_line_before_the_model_is_loaded(maskcorrect, tmp_path, arguments, message):

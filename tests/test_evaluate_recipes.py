@@ -86,12 +86,17 @@ def test_recipes_that_cut_from_the_originals_give_what_each_gives_alone(tmp_path
     folder = write_images(tmp_path / "data", 20)
     model = loaded(lively_net())
     counter = Counter(model.model)
-    together = evaluate(correctors_of(model, PICTURES, load_dataset(folder, class_names=NAMES)), folder, model, options=OPTIONS)
+    together = evaluate(
+        correctors_of(model, PICTURES, load_dataset(folder, class_names=NAMES)), folder, model, options=OPTIONS
+    )
     shared = counter.inputs
     counter.reset()
     for name, recipe in PICTURES.items():
         (records,) = evaluate(
-            correctors_of(model, {name: recipe}, load_dataset(folder, class_names=NAMES)), folder, model, options=OPTIONS
+            correctors_of(model, {name: recipe}, load_dataset(folder, class_names=NAMES)),
+            folder,
+            model,
+            options=OPTIONS,
         ).values()
         assert_same(together[name], records)
         assert records["failure"].notna().sum() == 1
@@ -132,7 +137,9 @@ def test_a_data_set_of_tensors_has_no_pictures_to_zoom_into(tmp_path, count):
 def test_corrected_answers_can_be_recomputed_from_the_second_ones(name):
     model = loaded(lively_net())
     recipe = TENSORS[name].replace(temperature=1.0)
-    (records,) = evaluate(correctors_of(model, {name: recipe}), lively_data(model.model), model, options=OPTIONS).values()
+    (records,) = evaluate(
+        correctors_of(model, {name: recipe}), lively_data(model.model), model, options=OPTIONS
+    ).values()
     for _, row in records.iterrows():
         probs, weights = row["probs"].astype(np.float64), row["weights"].astype(np.float64)
         columns = recipe.columns(row["num_candidates"])

@@ -269,7 +269,9 @@ def test_image_record_of_a_hand_made_result(tmp_path):
 
 def test_the_record_of_a_failure_has_the_same_keys(tmp_path):
     pairs, ones = torch.ones(1, 2), torch.ones(1)
-    result = CorrectionResult(pairs, torch.tensor([[0, 1]]), pairs, pairs, ones, ones, ones, pairs, pairs, ones, ones, ones)
+    result = CorrectionResult(
+        pairs, torch.tensor([[0, 1]]), pairs, pairs, ones, ones, ones, pairs, pairs, ones, ones, ones
+    )
     done = image_record(ImageOutcome(tmp_path, None, result), "ab")
     failed = image_record(ImageOutcome(tmp_path, "truncated"), "ab")
     assert done.keys() == failed.keys()

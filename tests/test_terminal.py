@@ -167,7 +167,17 @@ def test_header_names_model_and_settings():
         },
     }
     text = header_text(header, PLAIN)
-    for part in ("torchvision:vgg16", "1000 classes", "cpu", "CAM", "5 candidates", "mask", "0.1", "+ hflip", "log pool"):
+    for part in (
+        "torchvision:vgg16",
+        "1000 classes",
+        "cpu",
+        "CAM",
+        "5 candidates",
+        "mask",
+        "0.1",
+        "+ hflip",
+        "log pool",
+    ):
         assert part in text
     assert "None" not in text
     unguided = {"device": "cpu", "method": None, "top_k": 5, "views": ["hflip"], "pool": "sum"}

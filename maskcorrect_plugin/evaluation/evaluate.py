@@ -81,9 +81,7 @@ def evaluate(
         return _run(evaluation, Path(folder), progress, kept=False)
 
 
-def _run(
-    evaluation: Evaluation, output: Path, show_progress: bool, *, kept: bool = True
-) -> "dict[str, pd.DataFrame]":
+def _run(evaluation: Evaluation, output: Path, show_progress: bool, *, kept: bool = True) -> "dict[str, pd.DataFrame]":
     from tqdm import tqdm
 
     folder = evaluation.open(output, kept=kept)
