@@ -10,8 +10,8 @@ import torch
 from maskcorrect_plugin.commands.outcomes import ImageOutcome
 from maskcorrect_plugin.commands.outputs import OutputFolder
 from maskcorrect_plugin.commands.result_json import FORMAT, ResultStream, image_record, versions
-from maskcorrect_plugin.results import CorrectionResult
 from maskcorrect_plugin.errors import ArgumentError
+from maskcorrect_plugin.results import CorrectionResult
 
 HEADER = {"settings": {"top_k": 2}}
 FOOTER = {"summary": {"done": 1}}

@@ -117,7 +117,7 @@ def test_maps_that_are_missing_for_a_corrected_image_are_an_error_that_says_so(t
         sweep(net, data, folder)
     assert folder.missing() == [1, 2, 3]
     file.unlink()
-    with pytest.raises(RunError, match="part-00001.parquet"):
+    with pytest.raises(RunError, match=r"part-00001\.parquet"):
         sweep(net, data, folder)
 
 

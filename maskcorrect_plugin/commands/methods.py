@@ -93,8 +93,9 @@ def parts_text(width: int, style: Style) -> str:
 
 def _options_of(cls: type[View]) -> str:
     """The options of a view with their defaults, in brackets."""
-    known = {field.name: field.default for field in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else {}
-    return f" [{', '.join(f'{name}={default}' for name, default in known.items())}]" if known else ""
+    if not dataclasses.is_dataclass(cls) or not dataclasses.fields(cls):
+        return ""
+    return f" [{', '.join(f'{field.name}={field.default}' for field in dataclasses.fields(cls))}]"
 
 
 def _line(row: Mapping[str, Any], widths: Mapping[str, int]) -> str:

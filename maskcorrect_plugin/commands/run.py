@@ -76,8 +76,9 @@ class CorrectRun:
     def run(self) -> int:
         """Corrects all files; 1 if some failed, else 0."""
         show_progress = sys.stderr.isatty() and not self.options.quiet
-        if hasattr(self.corrector.method, "show_progress"):
-            self.corrector.method.show_progress = show_progress
+        method: Any = self.corrector.method
+        if hasattr(method, "show_progress"):
+            method.show_progress = show_progress
         bar = tqdm(total=len(self.files), unit="image", disable=not show_progress, leave=False, dynamic_ncols=True)
         try:
             with bar:

@@ -73,7 +73,8 @@ def view_sets(
     sets = [tuple(map(_text, base.views))] if not texts else [tuple(parse_views(text)) for text in texts]
     found: dict[tuple[str, ...], None] = {}
     for views in sets:
-        for threshold in thresholds or [None]:
+        chosen: Sequence[float | None] = thresholds or [None]
+        for threshold in chosen:
             found.setdefault(tuple(_with_threshold(view, threshold) for view in views))
     return tuple(found)
 
