@@ -123,6 +123,8 @@ def test_a_dry_run_counts_the_forwards_of_views(tmp_path, arguments, forwards):
 def test_a_sweep_over_views_and_pools_gives_what_fresh_runs_give():
     run = evaluate("run", "--method", "CAM", "-k", "3", "--keep-maps")
     text = sweep("run", "--views", "mask", "--views", VIEWS, "--pool", "sum,log", "-o", "all.csv")
+    lines = [line.split("  ")[0] for line in text.splitlines()]
+    assert {"mask, sum", "zoom[threshold=0.3,map=merged] + hflip, log"} <= set(lines)  # K, vote, ... are the same
     assert "4 settings on kept maps" in text and "0 of 29 answers differ from those recorded" in text
     frame = pd.read_csv("all.csv")
     assert len(frame) == 4 and frame["own"].tolist() == [True] + [False] * 3

@@ -15,7 +15,7 @@ from maskcorrect_plugin.views import View, view_classes
 TITLES = {"name": "name", "class_aware": "class-aware", "forwards": "forwards", "backwards": "backwards"}
 LEGEND = (
     "Costs are per image, with default options: K candidates, C channels of the target layer (native Score-CAM skips "
-    "constant ones), W windows. The forward that finds the candidates and the K that ask again come on top."
+    "constant ones), W windows. The forward that finds the candidates and those that show the views come on top."
 )
 CONTROL = "control"
 AWARE = {True: "yes", False: "no"}
