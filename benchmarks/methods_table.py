@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from maskcorrect_plugin import LoadedModel, ProbabilityCorrector, find_target_layer, list_attributions, load_model
 from maskcorrect_plugin.images import read_image
+from maskcorrect_plugin.recipe_words import CONTROL
 from maskcorrect_plugin.registry import describe_methods, get_backend, is_installed, split_name
 from maskcorrect_plugin.visualization import denormalize, save_figure
 from maskcorrect_plugin.visualization.pictures import as_picture, overlay
@@ -83,7 +84,8 @@ class PassCounter:
 def installed(patterns: Sequence[str]) -> list[str]:
     """Names of the methods that match one of the patterns and whose library is there."""
     chosen = [name for name in list_attributions() if any(fnmatch.fnmatchcase(name, wanted) for wanted in patterns)]
-    return [name for name in chosen if is_installed(get_backend(split_name(name)[0]))]
+    methods = [name for name in chosen if not name.startswith(CONTROL)]
+    return [name for name in methods if is_installed(get_backend(split_name(name)[0]))]
 
 
 def read_options(given: Sequence[Sequence[str]]) -> dict[str, dict[str, Any]]:

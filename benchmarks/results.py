@@ -1,10 +1,10 @@
-"""What recipes do to the answers of real networks on real pictures: the tables of docs/results.md.
+r"""What recipes do to the answers of real networks on real pictures: the tables of docs/results.md.
 
-Each network corrects each data set by several recipes at once, in one run that is kept and goes on where it was stopped.
-The recipes are the named ones with closed-form CAM; nothing is chosen on the pictures.
+Each network corrects each data set by several recipes at once, in one run that is kept and resumes where it was
+stopped. The recipes are the named ones with closed-form CAM; nothing is chosen on the pictures.
 
-    python benchmarks/results.py --data pets/labels.csv --data photos/labels.csv --output runs \\
-        --network "torchvision:squeezenet1_1 squeezenet1_1.pt" \\
+    python benchmarks/results.py --data pets/labels.csv --data photos/labels.csv --output runs \
+        --network "torchvision:squeezenet1_1 squeezenet1_1.pt" \
         --network "timm:tf_efficientnet_lite0 efficientnet_lite0.safetensors 0.498,0.498,0.498 0.502,0.502,0.502"
 """
 

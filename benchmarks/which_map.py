@@ -1,11 +1,11 @@
-"""Which attribution method's map is worth most? By the likelihood that its zoom adds to views without a map.
+r"""Which attribution method's map is worth most? By the likelihood that its zoom adds to views without a map.
 
-Every method's recipe shows the same unguided views and two zooms by its merged map. Weights of the unguided views alone and of
-all six are fitted by cross-validation on the same images; the difference of the log-likelihood of the true class is what
-the method's map is worth. A random map and another image's map show what a zoom is worth whose map knows nothing.
+Every method's recipe shows the same unguided views and two zooms by its merged map. Weights of the unguided views alone
+and of all six are fitted by cross-validation on the same images; the difference of the log-likelihood of the true class
+is what the method's map is worth. A random map and another image's map show what a zoom is worth whose map knows nothing.
 
-    python benchmarks/which_map.py --data pets/labels.csv --data photos/labels.csv --limit 180 --output runs \\
-        --figure docs/images/which-map.png --network "torchvision:squeezenet1_1 squeezenet1_1.pt" \\
+    python benchmarks/which_map.py --data pets/labels.csv --data photos/labels.csv --limit 180 --output runs \
+        --figure docs/images/which-map.png --network "torchvision:squeezenet1_1 squeezenet1_1.pt" \
         --network "torchvision:mobilenet_v2 mobilenet_v2.safetensors"
 """
 

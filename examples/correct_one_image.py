@@ -10,7 +10,7 @@ from PIL import Image
 
 from maskcorrect_plugin import ProbabilityCorrector, load_model
 from maskcorrect_plugin.images import read_image
-from maskcorrect_plugin.visualization import denormalize, draw_correction, render_views, save_figure
+from maskcorrect_plugin.visualization import draw_correction, render_views, save_figure
 
 path, spec = (sys.argv[1:] + [None, "demo"][len(sys.argv) - 1 :])[:2]
 loaded = load_model(spec)
@@ -22,16 +22,15 @@ else:
     image = read_image(path)
 
 inputs = loaded.transform(image).unsqueeze(0)
-corrector = ProbabilityCorrector(loaded.model, "ScoreCAM", top_k=5)
-result = corrector.correct(inputs, keep=("attributions", "masked_probs"))
+corrector = ProbabilityCorrector(loaded.model, "ScoreCAM", top_k=5, preprocessing=loaded.preprocessing)
+result = corrector.correct(inputs, keep=("attributions", "view_probs"))
 
 print(f"{'class':30} before   after")
 for index in result.candidates[0].tolist():
     before, after = result.probs[0, index].item(), result.corrected_probs[0, index].item()
     print(f"{loaded.class_names[index]:30} {before:6.1%}  {after:6.1%}")
 
-views = render_views(corrector, inputs, result, 0, loaded.mean, loaded.std)
-picture = denormalize(inputs[0], loaded.mean, loaded.std)
-figure = draw_correction(picture, result, class_names=loaded.class_names, view_images=views)
+views = render_views(corrector, inputs, result)
+figure = draw_correction(views.input, result, class_names=loaded.class_names, view_images=views)
 save_figure(figure, "correction.png")
 print("correction.png shows the maps, the masked inputs and the probabilities")

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from .checks import check_candidates, check_choice
+from .describing import describe
 from .inference import PassEngine
 
 
@@ -65,8 +66,13 @@ class AttributionMethod(ABC):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What describes the method in records: plain values only (names, numbers, strings)."""
-        return {"method": type(self).__name__}
+        """What describes the method in records: plain values only (names, numbers, strings).
+
+        By default the name of the class and its public attributes, but for the model and engines, by their content.
+        """
+        own = {name: value for name, value in vars(self).items() if not name.startswith("_") and name != "model"}
+        told = describe({name: value for name, value in own.items() if not isinstance(value, PassEngine)})
+        return {"method": type(self).__name__, **told}
 
     @property
     def context(self) -> Mapping[str, Any]:

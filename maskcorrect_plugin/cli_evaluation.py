@@ -88,7 +88,8 @@ def fit(
         str,
         typer.Argument(
             metavar="DATA|RUN",
-            help="Labelled images, as for 'evaluate'; or the folder of a finished run, of which nothing is computed again.",
+            help="Labelled images, as for 'evaluate'; or the folder of a finished run, of which nothing is computed "
+            "again.",
             show_default=False,
         ),
     ],
@@ -104,8 +105,8 @@ def fit(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="The attribution method; of a finished run, which of its recipes is fitted. [default: the recipe's; of a "
-            "run, the recipe with most views]",
+            help="The attribution method; of a finished run, which of its recipes is fitted. [default: the recipe's; of "
+            "a run, the recipe with most views]",
             show_default=False,
         ),
     ] = None,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from . import functional
 from .attribution import AttributionMethod, Observation
+from .describing import is_described
 from .errors import ArgumentError
 from .results import CorrectionResult
 from .second_pass import Answers, Request, ask
@@ -172,6 +173,7 @@ class _Filling:
             self.probs, self.candidates, self.recipe.candidate_weights
         )
         self.prepared = [view.prepare(self.images) for view, _ in corrector.views]
+        self.counted: set[Any] = set()
 
     def fill(self) -> CorrectionResult:
         """The result with everything in it."""
@@ -220,6 +222,7 @@ class _Filling:
                 for index, maps, start in requests
             ],
             self.work.answers,
+            self.counted,
         )
         for (index, maps, start), answers in zip(requests, asked.probs, strict=True):
             self._add(index, start, answers, self._flat(index, maps, flat))
@@ -230,11 +233,12 @@ class _Filling:
     def _name(self, index: int, start: int) -> Any:
         """What tells a view's pictures from those of other recipes: the view and the maps that it follows."""
         view = self.corrector.views[index][0]
+        same: tuple[Any, ...] = (type(view), view.spec) if is_described(view.spec) else (id(view),)
         if not view.guided:
-            return view.spec
+            return same
         if view.map == CANDIDATES:
-            return view.spec, id(self.corrector.guide), start
-        return view.spec, id(self.corrector.guide), self.candidates.shape[1], self.recipe.candidate_weights
+            return *same, id(self.corrector.guide), start
+        return *same, id(self.corrector.guide), self.candidates.shape[1], self.recipe.candidate_weights
 
     @staticmethod
     def _flat(index: int, maps: Tensor | None, flat: Tensor | None) -> Tensor | None:

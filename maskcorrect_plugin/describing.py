@@ -45,6 +45,8 @@ def describe(value: Any, depth: int = DEPTH) -> Any:
         return value if math.isfinite(value) else str(value)
     if isinstance(value, np.generic):
         return describe(value.item(), depth)
+    if isinstance(value, np.ndarray) and value.dtype.kind not in "biufc":  # texts, objects
+        return describe(value.tolist(), depth)
     if isinstance(value, Tensor | np.ndarray):
         return _array(value)
     if depth == 0:
@@ -150,15 +152,23 @@ def _cell(cell: Any, depth: int) -> Any:
 
 
 def _bytecode(code: Any) -> bytes:
-    constants = [_bytecode(each) if inspect.iscode(each) else repr(each).encode() for each in code.co_consts]
+    constants = [_constant(each) for each in code.co_consts]
     return b"|".join([code.co_code, *constants, " ".join(code.co_names).encode()])
 
 
+def _constant(value: Any) -> bytes:
+    """A constant of a function's code; sets of texts have another order in every process."""
+    if inspect.iscode(value):
+        return _bytecode(value)
+    return repr(sorted(map(repr, value)) if isinstance(value, frozenset) else value).encode()
+
+
 def _object(value: Any, depth: int) -> Any:
-    """Class and attributes. A module of torch stands for its class and its tensors."""
+    """Class and attributes. A module of torch stands for its class, its tensors and what it prints of its options."""
     name = qualified_name(type(value))
     if isinstance(value, nn.Module):
-        return {"class": name, "tensors": model_fingerprint(value)[:DIGEST]}
+        printed = content_digest(stable_text(value))
+        return {"class": name, "tensors": model_fingerprint(value)[:DIGEST], "printed": printed}
     if dataclasses.is_dataclass(value):
         attributes = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     elif hasattr(value, "__dict__"):

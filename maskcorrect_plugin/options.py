@@ -119,16 +119,20 @@ def format_spec(name: str, options: Mapping[str, Any]) -> str:
 
 
 def split_top_level(text: str, separator: str) -> list[str]:
-    """Parts of a text, cut at separators that are in no bracket; empty parts are left out.
+    """Parts of a text, cut at separators that are in no bracket and no quotes; empty parts are left out.
 
     Example:
         >>> split_top_level("a,b[c,d],e", ",")
         ['a', 'b[c,d]', 'e']
     """
-    parts, depth = [""], 0
+    parts, depth, quoted, escaped = [""], 0, False, False
     for sign in text:
-        depth += (sign in "[{") - (sign in "]}")
-        if sign == separator and depth == 0:
+        if quoted:
+            quoted, escaped = sign != '"' or escaped, sign == "\\" and not escaped
+        else:
+            quoted = sign == '"'
+            depth += _opened(sign)
+        if sign == separator and depth == 0 and not quoted:
             parts.append("")
         else:
             parts[-1] += sign
@@ -144,6 +148,18 @@ def _value(text: str) -> Any:
 
 def _text(value: Any) -> str:
     """JSON, without quotes where the text cannot be taken for another value."""
-    if isinstance(value, str) and _value(value) == value and not re.search(r"[,=]", re.sub(r"\[.*\]", "", value)):
-        return value
-    return json.dumps(value)
+    return value if isinstance(value, str) and _value(value) == value and _is_bare(value) else json.dumps(value)
+
+
+def _is_bare(text: str) -> bool:
+    """Whether a text is read as it stands: no quotes, and commas in brackets only, which are all closed again."""
+    depth = 0
+    for sign in text:
+        depth += _opened(sign)
+        if depth < 0 or sign == '"' or (depth == 0 and sign in ",="):
+            return False
+    return depth == 0 and text == text.strip()
+
+
+def _opened(sign: str) -> int:
+    return (sign in "[{") - (sign in "]}")

@@ -133,7 +133,8 @@ class Recipe:
         if isinstance(self.method, str):
             name, written = parse_spec(self.method)
             object.__setattr__(self, "method", name)
-            object.__setattr__(self, "method_options", {**dict(self.method_options), **written})
+            given = _check_mapping("method_options", self.method_options)
+            object.__setattr__(self, "method_options", {**given, **written})
         check_options(self)
         weights = self.view_weights
         if weights is not None and len(weights) != len(self.views):
@@ -156,10 +157,15 @@ class Recipe:
             object.__setattr__(self, name, value)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Recipe) and self.to_dict() == other.to_dict()
+        return isinstance(other, Recipe) and self._text == other._text
 
     def __hash__(self) -> int:
-        return hash(self.digest)
+        return hash(self._text)
+
+    @property
+    def _text(self) -> str:
+        """Everything, as JSON: what is not equal there, such as 1 and true, is not equal here."""
+        return json.dumps(self.to_dict(), sort_keys=True)
 
     def __repr__(self) -> str:
         return f"Recipe({', '.join(f'{key}={value!r}' for key, value in self._told().items())})"
@@ -237,14 +243,18 @@ class Recipe:
 
     def _with_method(self, changes: dict[str, Any]) -> dict[str, Any]:
         """A new method has its own options and layer; some names of controls stand for views."""
-        name = str(changes["method"])
+        name, options = parse_spec(_check_method("method", changes["method"]))
         if name in CONTROL_VIEWS:
-            changes = {**changes, "method": None, "views": (CONTROL_VIEWS[name],), "view_weights": None}
+            view = format_spec(CONTROL_VIEWS[name], options)
+            changes = {**changes, "method": None, "views": (view,), "view_weights": None}
         elif name in MERGED_CONTROLS:
+            check_names(name, options, {"of": None})
             own = _check_views("views", changes.get("views", self.views))
             views = [create_view(view) for view in own]
             merged = [create_view(v.name, **{**v.settings, "map": MERGED}) if v.guided else v for v in views]
-            return {**changes, "method": self.method, "views": tuple(merged)}
+            changes = {**changes, "method": options.get("of", self.method), "views": tuple(merged)}
+            if "of" not in options:
+                return changes
         return {"method_options": {}, "target_layer": None, **changes}
 
     def _short_views(self, views: Any, short: dict[str, Any]) -> tuple[View, ...]:
@@ -306,7 +316,9 @@ class Recipe:
         unknown = next((key for key in document if key not in known), None)
         if unknown is not None:
             raise ArgumentError(f"recipe file {path!s} must hold {', '.join(known)} alone, got {unknown!r} as well")
-        return dataclasses.replace(cls.from_dict(document.get("recipe", {})), fitted_for=document.get("model"))
+        if "recipe" not in document:
+            raise ArgumentError(f"recipe file {path!s} must hold a 'recipe', got {', '.join(map(repr, document))}")
+        return dataclasses.replace(cls.from_dict(document["recipe"]), fitted_for=document.get("model"))
 
     @classmethod
     def of(cls, recipe: "str | os.PathLike[str] | Recipe") -> "Recipe":

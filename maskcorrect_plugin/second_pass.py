@@ -27,7 +27,8 @@ class Answers:
     Attributes:
         probs: (M,) by row in the batch and key.
         seconds: What it took to get each.
-        shared: Whether anything is remembered; a single recipe needs none of it.
+        shared: Whether everything is remembered; a single recipe needs the regions alone, which may come again in its
+            next block of candidates.
     """
 
     shared: bool = False
@@ -74,7 +75,12 @@ class Request:
 
 
 def ask(
-    engine: PassEngine, images: ImageBatch, probs: Tensor, requests: Sequence[Request], known: Answers | None = None
+    engine: PassEngine,
+    images: ImageBatch,
+    probs: Tensor,
+    requests: Sequence[Request],
+    known: Answers | None = None,
+    counted: set[tuple[int, Hashable]] | None = None,
 ) -> Asked:
     """Predicts on everything that some views show.
 
@@ -83,12 +89,14 @@ def ask(
         images: n images.
         probs: ``Y``, (n,M): the answer to the input itself, which is not asked for again as a region.
         requests: What each view shows.
-        known: Answers of other recipes on the same images.
+        known: Answers of other recipes on the same images, and of this one.
+        counted: What this recipe has asked for before, which it does not pay for again; it is added to.
 
     Raises:
         ModelOutputError: NaN or infinite scores.
     """
     known = known or Answers()
+    paid = set() if counted is None else counted
     rows = images.rows or tuple(range(len(images)))
     items = list(_items(requests, len(images)))
     wanted = {(rows[item.row], item.key): item for item in reversed(items) if item.key != Region()}
@@ -100,12 +108,14 @@ def ask(
     ]
     forwards, seconds = torch.zeros(len(images), dtype=torch.int64), torch.zeros(len(images), dtype=torch.float64)
     for place, item in wanted.items():
-        forwards[item.row] += 1
-        seconds[item.row] += known.seconds.get(place, took)
+        if place not in paid:
+            forwards[item.row] += 1
+            seconds[item.row] += known.seconds.get(place, took)
+    paid.update(wanted)
     saved = sum(request.shown.count for request in requests) - forwards
-    if known.shared:
-        known.probs.update((place, given[index]) for place, index in places.items())
-        known.seconds.update(dict.fromkeys(places, took))
+    kept = {place: index for place, index in places.items() if known.shared or isinstance(place[1], Region)}
+    known.probs.update((place, given[index]) for place, index in kept.items())
+    known.seconds.update(dict.fromkeys(kept, took))
     return Asked(answers, forwards.to(probs.device), saved.to(probs.device), seconds.to(probs.device))
 
 
@@ -239,3 +249,25 @@ def _regions(images: ImageBatch, items: list[_Item], cuts: _Cuts) -> Tensor:
     if mirrored:
         shown[mirrored] = shown[mirrored].flip(-1)
     return shown
+
+
+def shown_pictures(images: ImageBatch, shown: Sequence[Shown]) -> list[Tensor]:
+    """What the network gets of some images, as `ask` shows it: for figures.
+
+    Args:
+        images: n images.
+        shown: What each view shows.
+
+    Returns:
+        For each view its pictures, (n,v,C,H,W), normalised as the inputs are.
+    """
+    requests = [Request(each) for each in shown]
+    items = list(_items(requests, len(images)))
+    with _cutting(images, items) as cuts:
+        pictures = _pictures(images, requests, items, cuts) if items else images.inputs[:0]
+    of_view = [[place for place, item in enumerate(items) if item.view == view] for view in range(len(requests))]
+    shape = pictures.shape[1:]
+    return [
+        pictures[places].reshape(len(images), request.shown.count, *shape)
+        for places, request in zip(of_view, requests, strict=True)
+    ]

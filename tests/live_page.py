@@ -28,5 +28,6 @@ def form(**changes):
     return list({**FIELDS, "method": "CAM", **changes}.values())
 
 
-def options_of(**changes):
-    return read_form(form(**changes)).options
+def model_of(**changes):
+    """The model that the form names."""
+    return read_form(form(**changes)).model

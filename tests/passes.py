@@ -59,6 +59,7 @@ class Synchronisations(TorchDispatchMode):
 
 
 def declared(text, **values):
-    """The number that a declaration such as "K (1 + C)" stands for."""
+    """The number that a declaration such as "K (1 + C)" stands for; of "0 or 64" the first."""
+    text = text.partition(" or ")[0]
     product = re.sub(r"(?<=[\w)])\s+(?=[\w(])", " * ", text)
     return eval(product, {}, values)

@@ -10,20 +10,11 @@ from maskcorrect_plugin.evaluation.records.columns import records_schema
 from maskcorrect_plugin.evaluation.records.parts import write_table
 from maskcorrect_plugin.evaluation.records.thumbnails import thumbnails_schema
 from maskcorrect_plugin.evaluation.run_folder import RECORDS, THUMBNAILS, RunFolder
+from maskcorrect_plugin.recipe import Recipe
 
-CAM = {
-    "method": "CAM",
-    "target_layer": "layer4",
-    "top_k": 5,
-    "vote": "distribution",
-    "weights": "probs",
-    "max_gap": None,
-    "view": "mask",
-    "threshold": 0.1,
-    "fill": "zero",
-}
-FLIP = {"method": "control:hflip", "top_k": 5, "max_gap": None}
-ORACLE = {**CAM, "method": "control:oracle_class", "inner_method": "CAM", "leaks": True}
+CAM = {**Recipe(method="CAM", target_layer="layer4").to_dict(), "output": "logits", "precision": "float32"}
+FLIP = {**Recipe(method=None, views=("hflip",)).to_dict(), "output": "logits", "precision": "float32"}
+ORACLE = {**CAM, "method": "control:oracle_class", "method_options": {"of": "CAM"}, "leaks": True}
 
 
 def write_run(folder, methods, class_names, pictures=0, model="demo", data="demo:60", per_part=32):
@@ -61,7 +52,8 @@ def write_run(folder, methods, class_names, pictures=0, model="demo", data="demo
 
 def _write_records(run, name, records):
     rows = [
-        {key: _plain(value) for key, value in row.items()} | {"seconds": 0.01} for row in records.to_dict("records")
+        {key: _plain(value) for key, value in row.items()} | {"seconds": 0.01, "saved": 0}
+        for row in records.to_dict("records")
     ]
     for part in range(run.manifest.num_parts):
         chosen = run.manifest.part(part)

@@ -9,6 +9,7 @@ from conftest import images, make_tiny_net
 
 from maskcorrect_adapters.callable_ import CallableMethod
 from maskcorrect_plugin import AttributionBackend, MethodInfo, ProbabilityCorrector, create_attribution, testing
+from maskcorrect_plugin.describing import describe
 
 
 def saliency(model, inputs, targets, power=1):
@@ -44,7 +45,9 @@ def test_a_function_equals_the_method_that_it_computes():
     expected = create_attribution("captum:Saliency", net).attribute(inputs, targets)
     assert torch.allclose(found, expected, atol=1e-6)
     squared = create_attribution(functools.partial(saliency, power=2), net)
-    assert squared.settings == {"method": "callable:saliency", "power": 2}
+    assert squared.settings == {"method": "callable:saliency", "power": 2, "function": describe(squared.function)}
+    cubed = create_attribution(functools.partial(saliency, power=3), net)
+    assert cubed.settings["function"] != squared.settings["function"]
     assert not torch.allclose(squared.attribute(inputs, targets), found, atol=1e-3)
 
 

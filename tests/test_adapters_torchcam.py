@@ -80,8 +80,11 @@ def test_options_reach_the_library():
     method = create_attribution("torchcam:FinerCAM", net, "act", gamma=0.2, base_method=torchcam_methods.LayerCAM)
     assert torch.allclose(method.attribute(inputs, TARGETS), expected, atol=1e-6, rtol=0)
     assert method.settings == {
-        "method": "torchcam:FinerCAM", "gamma": 0.2, "base_method": "LayerCAM", "target_layer": "act"
-    }  # fmt: skip
+        "method": "torchcam:FinerCAM",
+        "gamma": 0.2,
+        "base_method": "torchcam.methods.gradient.LayerCAM",
+        "target_layer": "act",
+    }
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name not in RANDOM])

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 import torch
-from live_page import SLOW_MODEL, form, options_of
+from live_page import SLOW_MODEL, form, model_of
 from PIL import Image
 
 from maskcorrect_plugin import ProbabilityCorrector, load_model
@@ -65,7 +65,7 @@ def said(photo, desk=None, **changes):
 
 
 def test_the_page_shows_what_the_corrector_itself_gives(photo):
-    request = read_form(form(second_method="ScoreCAM", threshold=0.3, view="crop", top_k=3, true_class="barred moth"))
+    request = read_form(form(second="ScoreCAM", threshold=0.3, views="crop", top_k=3, true_class="barred moth"))
     watch = Watch()
     outcome = correct_photo(photo["path"], request, ModelShelf(), watch)
     loaded = load_model("demo")
@@ -73,12 +73,24 @@ def test_the_page_shows_what_the_corrector_itself_gives(photo):
     assert outcome.label == loaded.class_names.index("barred moth")
     for shown, method in zip(outcome.corrections, ("CAM", "ScoreCAM"), strict=True):
         expected = ProbabilityCorrector(loaded.model, method, top_k=3, threshold=0.3, view="crop").correct(inputs)
-        assert shown.method == method
+        assert shown.name == f"paper by {method}"
         assert torch.equal(shown.result.candidates, expected.candidates)
         torch.testing.assert_close(shown.result.corrected_probs, expected.corrected_probs)
         assert torch.equal(shown.result.forwards, expected.forwards)
         assert Image.open(io.BytesIO(shown.figure)).format == "PNG"
         assert 0 < shown.seconds < watch.seconds
+
+
+def test_a_zoom_is_cut_from_the_photo_itself(photo):
+    request = read_form(form(recipe="zoom", second="unguided"))
+    outcome = correct_photo(photo["path"], request, ModelShelf(), Watch())
+    loaded = load_model("demo")
+    image = read_image(photo["path"])
+    for shown, choice in zip(outcome.corrections, request.choices, strict=True):
+        corrector = ProbabilityCorrector(loaded.model, recipe=choice.recipe, preprocessing=loaded.preprocessing)
+        expected = corrector.correct([image])
+        torch.testing.assert_close(shown.result.corrected_probs, expected.corrected_probs)
+        assert Image.open(io.BytesIO(shown.figure)).format == "PNG"
 
 
 def test_the_scenes_are_what_they_are_said_to_be(workplace):
@@ -105,11 +117,11 @@ def test_a_photo_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path, mo
 
 
 def test_a_result_has_the_answer_its_cost_the_figure_and_the_probabilities(photo):
-    text = said(photo, second_method="ScoreCAM", true_class="barred moth")[-1]
+    text = said(photo, second="ScoreCAM", true_class="barred moth")[-1]
     plain = re.sub(r"\s+", " ", re.sub(r"<[^>]+>|data:image[^\"]+", " ", text))
     assert "demo, 16 classes, on cpu" in plain
-    assert "ScoreCAM : answer changed, mooned moth → barred moth 70 forwards" in plain
-    assert re.search(r"CAM : answer changed, .* 6 forwards, \d+\.\d\d s", plain)
+    assert "paper by ScoreCAM : answer changed, mooned moth → barred moth 70 forwards" in plain
+    assert re.search(r"paper by CAM : answer changed, .* 6 forwards, \d+\.\d\d s", plain)
     assert re.search(r"barred moth true class 0\.322 0\.\d{3} 0\.603", plain)
     pictures = [base64.b64decode(data) for data in re.findall(r'src="data:image/png;base64,([^"]+)"', text)]
     assert [Image.open(io.BytesIO(data)).format for data in pictures] == ["PNG", "PNG"]
@@ -177,7 +189,7 @@ def test_a_photo_that_cannot_be_read_is_called_by_its_own_name(workplace):
 def test_what_nobody_expected_is_a_message_too_and_goes_to_the_log(photo, caplog):
     desk = Desk(ModelShelf())
     said(photo, desk, model="page_models:slow", method="CAM", top_k=1)
-    with desk.shelf.borrow(options_of(model="page_models:slow")) as loaded:
+    with desk.shelf.borrow(model_of(model="page_models:slow")) as loaded:
         loaded.model.forward = lambda inputs: {}["nothing"]
     text = said(photo, desk, model="page_models:slow", method="CAM", top_k=1)[-1]
     assert "Something unexpected went wrong" in text and "KeyError" in text and "Traceback" not in text
@@ -240,7 +252,7 @@ def test_closing_the_answer_as_a_closed_page_does_ends_the_work(slow_desk, photo
     for thread in jobs:
         thread.join(10)
     assert jobs and not any(thread.is_alive() for thread in jobs)
-    with slow_desk.shelf.borrow(options_of(model=SLOW["model"])) as loaded:
+    with slow_desk.shelf.borrow(model_of(model=SLOW["model"])) as loaded:
         assert not loaded.model._forward_pre_hooks
 
 

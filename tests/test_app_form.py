@@ -3,46 +3,87 @@
 import pytest
 from live_page import form
 
-from maskcorrect_plugin.app.choices import method_choices
-from maskcorrect_plugin.app.form import FIELDS, TITLES, in_page_words, read_form
+from maskcorrect_plugin.app.choices import method_choices, option_choices, option_named, recipe_choices
+from maskcorrect_plugin.app.form import CHANGES, FIELDS, TITLES, in_page_words, read_form
 from maskcorrect_plugin.app.true_class import true_class
 from maskcorrect_plugin.errors import ArgumentError
+from maskcorrect_plugin.options import options_of
+from maskcorrect_plugin.recipe import PAPER, RECIPES, SHORT_FORMS, UNGUIDED, ZOOM, Recipe
 from maskcorrect_plugin.registry import list_attributions
+from maskcorrect_plugin.views import MaskView
 
 
-def test_the_form_begins_with_the_settings_of_the_paper():
+def test_the_form_begins_with_the_recipe_of_the_paper():
     request = read_form(list(FIELDS.values()))
-    options = request.options
-    assert [spec.text for spec in request.methods] == ["ScoreCAM"]
-    assert (options.model, options.weights, options.top_k, options.threshold) == ("demo", "DEFAULT", 5, 0.1)
-    assert (options.view, options.fill, options.vote, options.candidate_weights) == (
-        "mask",
-        "zero",
-        "distribution",
-        "probs",
-    )
-    assert options.max_gap is None and options.target_layer is None and options.classes is None
+    assert request.model == ("demo", "DEFAULT", "") and request.output == "logits"
+    assert [(choice.name, choice.recipe) for choice in request.choices] == [("paper", PAPER)]
     assert set(TITLES) == set(FIELDS)
+    assert set(CHANGES) <= {*options_of(Recipe), *SHORT_FORMS} and set(CHANGES) < set(FIELDS)
+
+
+def test_an_empty_field_leaves_the_option_as_the_recipe_has_it():
+    emptied = dict.fromkeys((*CHANGES, "target_layer", "method", "second", "classes"))
+    for name, recipe in RECIPES.items():
+        assert read_form(form(recipe=name, **emptied)).choices[0].recipe == recipe
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"method": "ScoreCAM[max_masks=64]", "top_k": 3}, PAPER.replace(method="ScoreCAM[max_masks=64]", top_k=3)),
+        ({"threshold": 0.3, "fill": "blur"}, PAPER.replace(method="CAM", threshold=0.3, fill="blur")),
+        ({"views": "zoom[threshold=0.4] + hflip", "pool": "log"},
+         PAPER.replace(method="CAM", views=("zoom[threshold=0.4]", "hflip"), pool="log")),
+        ({"recipe": "zoom[top_k=3]", "temperature": 2}, ZOOM.replace(method="CAM", top_k=3, temperature=2)),
+        ({"recipe": "unguided"}, UNGUIDED),
+        ({"target_layer": "stages"}, PAPER.replace(method="CAM", target_layer="stages")),
+    ],
+)  # fmt: skip
+def test_fields_change_the_recipe(changes, expected):
+    assert read_form(form(**changes)).choices[0].recipe == expected
+
+
+def test_what_it_is_compared_with_is_a_recipe_or_a_method():
+    first, second = read_form(form(second="zoom", top_k=3)).choices
+    assert (first.name, second.name) == ("paper by CAM", "zoom by CAM")
+    assert second.recipe == ZOOM.replace(method="CAM") and first.recipe.top_k == 3  # a recipe's own options
+    _, second = read_form(form(second="ScoreCAM[preset=grad_cam]", top_k=3)).choices
+    assert second.name == "paper by ScoreCAM[preset=grad_cam]"
+    assert second.recipe == PAPER.replace(method="ScoreCAM[preset=grad_cam]", top_k=3)
+    assert [choice.name for choice in read_form(form(recipe="zoom", second="unguided")).choices][1] == "unguided"
+
+
+def test_files_of_recipes_are_read_where_that_is_allowed(tmp_path):
+    file = str(tmp_path / "mine.json")
+    ZOOM.save(file)
+    for allowed in (None, {file}):
+        assert read_form(form(recipe=file, method=""), allowed).choices[0].recipe == ZOOM
+    with pytest.raises(ArgumentError, match=r"recipe must be 'paper', .* on a page that other computers can reach"):
+        read_form(form(recipe=file), {"paper"})
+    with pytest.raises(ArgumentError, match="recipe must be 'paper'"):
+        read_form(form(second=file), {"paper"})
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"model": " "}, "model must be given"),
-        ({"method": None}, "method must be given"),
+        ({"recipe": None}, "recipe must be given"),
         ({"weights": ""}, "weights must be given"),
         ({"model": 3}, "model must be text, got 3"),
+        ({"recipe": "zom"}, "recipe must be 'paper', .* got 'zom'; did you mean 'zoom'"),
         ({"top_k": 0}, "top_k must be at least 1, got 0"),
         ({"top_k": 2.5}, "top_k must be an integer, got 2.5"),
         ({"top_k": "5"}, "top_k must be an integer, got '5'"),
         ({"threshold": 1}, r"threshold must lie in \[0, 1\), got 1"),
-        ({"threshold": None}, "threshold must be a number, got None"),
-        ({"view": "zoom"}, "view must be one of 'mask', 'crop'; got 'zoom'"),
+        ({"views": "hide"}, "view must be one of 'mask', 'crop', 'zoom'"),
+        ({"recipe": "zoom", "threshold": 0.2}, "threshold would be the option of one view, but the recipe has 4"),
         ({"fill": "red"}, "fill must be one of"),
         ({"vote": "all"}, "vote must be one of"),
+        ({"pool": "mean"}, "pool must be one of"),
         ({"model_output": "scores"}, "output must be one of"),
         ({"method": "ScoreCAN"}, "unknown attribution method 'ScoreCAN'; did you mean 'ScoreCAM'"),
-        ({"second_method": "CAM"}, "method must name each method once, got 'CAM' twice"),
+        ({"second": "CAM"}, "second must be another correction than 'paper by CAM', got 'CAM'"),
         ({"method": "CAM[x"}, "method must be NAME"),
     ],
 )
@@ -51,14 +92,16 @@ def test_a_wrong_field_is_named_before_anything_is_loaded(changes, message):
         read_form(form(**changes))
 
 
-def test_empty_fields_mean_the_default():
-    options = read_form(form(top_k=None, classes=None, target_layer="", second_method=None)).options
-    assert options.top_k is None and options.classes is None and options.target_layer is None
-
-
 def test_messages_speak_of_what_the_page_shows():
     assert in_page_words("spec must be one of 'demo'") == "Model must be one of 'demo'"
     assert in_page_words("there must be a file") == "there must be a file"
+
+
+def test_help_and_choices_of_an_option_are_those_of_its_owner():
+    assert [value for _, value in option_choices("pool")] == ["", *options_of(Recipe)["pool"].choices]
+    assert [value for _, value in option_choices("fill")] == ["", *options_of(MaskView)["fill"].choices]
+    assert option_named("threshold").help == options_of(MaskView)["threshold"].help
+    assert [name for _, name in recipe_choices()] == list(RECIPES)
 
 
 def test_every_method_is_offered_and_those_without_their_library_last(monkeypatch):

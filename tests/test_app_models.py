@@ -6,13 +6,13 @@ import warnings
 
 import pytest
 import torch
-from live_page import options_of
+from live_page import model_of
 from torch import nn
 
 from maskcorrect_plugin import load_model
 from maskcorrect_plugin.app import shelf
 from maskcorrect_plugin.app.job import Job, note
-from maskcorrect_plugin.app.shelf import ModelKey, ModelShelf
+from maskcorrect_plugin.app.shelf import ModelShelf
 from maskcorrect_plugin.app.watch import Stopped, Watch
 from maskcorrect_plugin.commands.terminal import warnings_to
 from maskcorrect_plugin.errors import ArgumentError
@@ -20,12 +20,14 @@ from maskcorrect_plugin.errors import ArgumentError
 
 def test_a_model_is_loaded_once_and_the_one_not_used_for_longest_goes(monkeypatch):
     loads = []
-    real = shelf.CorrectorOptions.load
-    monkeypatch.setattr(shelf.CorrectorOptions, "load", lambda self: loads.append(self.weights) or real(self))
+    real = shelf.load_model
+    monkeypatch.setattr(
+        shelf, "load_model", lambda spec, weights, **more: loads.append(weights) or real(spec, weights, **more)
+    )
     kept = ModelShelf(capacity=2)
 
     def use(weights):
-        with kept.borrow(options_of(weights=weights)) as loaded:
+        with kept.borrow(model_of(weights=weights)) as loaded:
             return loaded
 
     first = use("DEFAULT")
@@ -43,34 +45,34 @@ def test_a_weights_file_that_has_changed_is_read_again(tmp_path):
     kept = ModelShelf()
     for model in models:
         torch.save(model.state_dict(), file)
-        with kept.borrow(options_of(weights=str(file))) as loaded:
+        with kept.borrow(model_of(weights=str(file))) as loaded:
             assert all(map(torch.equal, loaded.model.state_dict().values(), model.state_dict().values()))
         file.write_bytes(file.read_bytes() + b"\0")  # so that it differs, however coarse the clock of the disk
 
 
 def test_loading_that_failed_is_tried_again(tmp_path):
     file, kept = tmp_path / "late.pt", ModelShelf()
-    with pytest.raises(ArgumentError, match=r"no weights file .*late\.pt"), kept.borrow(options_of(weights=str(file))):
+    with pytest.raises(ArgumentError, match=r"no weights file .*late\.pt"), kept.borrow(model_of(weights=str(file))):
         pass
     torch.save(load_model("demo").model.state_dict(), file)
-    with kept.borrow(options_of(weights=str(file))) as loaded:
+    with kept.borrow(model_of(weights=str(file))) as loaded:
         assert loaded.num_classes == 16
 
 
 def test_a_shelf_with_one_model_refuses_all_others():
-    kept = ModelShelf(ModelKey.of(options_of()))
-    with kept.borrow(options_of()) as loaded:
+    kept = ModelShelf(model_of())
+    with kept.borrow(model_of()) as loaded:
         assert loaded.spec == "demo"
     for changes in ({"model": "torchvision:vgg16"}, {"weights": "none"}, {"classes": "names.txt"}):
         with pytest.raises(ArgumentError, match="model must be 'demo' as this page was started with it"):
-            kept.borrow(options_of(**changes)).__enter__()
+            kept.borrow(model_of(**changes)).__enter__()
 
 
 def test_a_model_is_lent_to_one_at_a_time_and_waiting_can_be_given_up():
     kept, at_work = ModelShelf(), []
 
     def work(watch):
-        with kept.borrow(options_of(), watch.begin):
+        with kept.borrow(model_of(), watch.begin):
             at_work.append(len(at_work))
             while not watch.stopped:
                 time.sleep(0.01)

@@ -163,7 +163,7 @@ def page(browser, address):
 
 def test_a_click_on_a_scene_shows_what_correction_does(page):
     page.click(page.scenes()[0])
-    text = page.said("ScoreCAM: answer changed, mooned moth → barred moth 70 forwards", "0.603")
+    text = page.said("paper: answer changed, mooned moth → barred moth 70 forwards", "0.603")
     assert "demo, 16 classes" in text and "true class" in text
     assert page.figures()[0] > 1000
     assert page.browser.overflow() <= 0
@@ -171,7 +171,7 @@ def test_a_click_on_a_scene_shows_what_correction_does(page):
 
 def test_a_photo_is_corrected(page, folder):
     page.upload_and_correct(folder / "photo <b>&.png")
-    text = page.said("Probabilities", "Before", "After ScoreCAM")
+    text = page.said("Probabilities", "Before", "After paper")
     assert re.search(r"\d\d forwards, \d+\.\d\d s", text) and "true class" not in text
     assert "nothing but the creatures of the scenes" in text  # so that nobody wonders what it says of a cat
     assert page.figures()[0] > 1000
@@ -210,8 +210,8 @@ def test_an_unknown_model_is_a_message(page):
 def test_two_methods_are_compared(page):
     page.choose("Compare with", "CAM")
     page.click(page.scenes()[0])
-    text = page.said("After ScoreCAM", "After CAM")
-    assert re.search(r"ScoreCAM: .*70 forwards", text) and re.search(r"\nCAM: .*6 forwards", text)
+    text = page.said("After paper", "After paper by CAM")
+    assert re.search(r"paper: .*70 forwards", text) and re.search(r"\npaper by CAM: .*6 forwards", text)
     assert len(page.figures()) == 2 and min(page.figures()) > 1000
 
 
@@ -226,7 +226,7 @@ def test_stop_ends_a_long_correction(page):
     page.fill("Model", "page_models:slow")
     page.fill("Candidates K", "1")
     page.click(page.scenes()[0])
-    page.said("Correcting by ScoreCAM")
+    page.said("Correcting by paper")
     page.press("Stop")
     page.said("Stopped")
 
@@ -238,7 +238,7 @@ def test_it_fits_the_screen_in_light_and_dark(address, tmp_path, width, mobile, 
         page = Page(browser, address)
         page.choose("Compare with", "CAM")
         page.click(page.scenes()[0])
-        page.said("After CAM")
+        page.said("After paper by CAM")
         assert browser.overflow() <= 0
         assert browser.errors() == [] and browser.foreign_requests() == []
         top = "return document.getElementById('mc-said').getBoundingClientRect().top"

@@ -7,29 +7,15 @@ import pytest
 import reference
 import torch
 from conftest import Counter, images, make_tiny_net
+from core_data import MEAN, STD, FixedMaps
 from torch import nn
 
-from maskcorrect_plugin import (
-    AttributionMethod,
-    CorrectionResult,
-    CropView,
-    ProbabilityCorrector,
-    create_attribution,
-    functional,
-)
-from maskcorrect_plugin.registry import get_backend, is_installed
-
-
-class FixedMaps(AttributionMethod):
-    """Gives maps made beforehand: (N,M,H,W), one for every class."""
-
-    def __init__(self, model, maps):
-        super().__init__(model)
-        self.maps = maps
-
-    def attribute(self, inputs, target):
-        rows = torch.arange(len(inputs))
-        return self.maps[rows, target].unsqueeze(1)
+from maskcorrect_plugin import functional
+from maskcorrect_plugin.corrector import ProbabilityCorrector
+from maskcorrect_plugin.models.preprocessing import Preprocessing
+from maskcorrect_plugin.registry import create_attribution, get_backend, is_installed
+from maskcorrect_plugin.results import CorrectionResult
+from maskcorrect_plugin.views import CropView, ImageBatch
 
 
 def fixed(net, inputs, fill):
@@ -76,10 +62,10 @@ def test_rows_are_distributions_and_argmax_is_that_of_the_scores(tiny_net, tiny_
 @pytest.mark.parametrize("view", ["mask", "crop"])
 def test_one_image_does_not_depend_on_its_batch(tiny_net, tiny_images, method, view):
     corrector = ProbabilityCorrector(tiny_net, method, "act", top_k=3, view=view, batch_size=4)
-    together = corrector.correct(tiny_images, keep=("attributions", "masked_probs"))
+    together = corrector.correct(tiny_images, keep=("attributions", "view_probs"))
     order = torch.tensor([2, 0, 1, 1])
-    shuffled = corrector.correct(tiny_images[order], keep=("attributions", "masked_probs"))
-    for name in ("probs", "correction", "corrected_probs", "gap", "attributions", "masked_probs"):
+    shuffled = corrector.correct(tiny_images[order], keep=("attributions", "view_probs"))
+    for name in ("probs", "correction", "corrected_probs", "gap", "attributions", "view_probs"):
         torch.testing.assert_close(getattr(shuffled, name), getattr(together, name)[order], rtol=0, atol=1e-5)
 
 
@@ -107,7 +93,7 @@ def test_max_gap_passes_confident_images_unchanged_at_the_price_of_one_forward(t
     bound = everything.gap.sort().values[1].item()  # strictly below: exactly one image
     corrector = ProbabilityCorrector(tiny_net, "ScoreCAM", "act", top_k=2, max_gap=bound)
     counter = Counter(tiny_net)
-    result = corrector.correct(tiny_images, keep=("attributions", "masked_probs"))
+    result = corrector.correct(tiny_images, keep=("attributions", "view_probs"))
     assert counter.inputs == 3 + 5 + 2
     assert torch.equal(result.corrected, everything.gap < bound) and result.corrected.sum() == 1
     torch.testing.assert_close(
@@ -125,41 +111,41 @@ def test_max_gap_zero_corrects_nothing(tiny_net, tiny_images):
 
 def test_blocks_of_candidates_give_the_same_as_all_at_once(tiny_net, tiny_images, monkeypatch):
     corrector = ProbabilityCorrector(tiny_net, "ScoreCAM", "act", batch_size=4)
-    at_once = corrector.correct(tiny_images, keep=("attributions", "masked_probs"))
+    at_once = corrector.correct(tiny_images, keep=("attributions", "view_probs"))
     monkeypatch.setattr("maskcorrect_plugin.correction.MAPS_AT_ONCE", 6)  # two candidates of three images
     counter = Counter(tiny_net)
-    in_blocks = corrector.correct(tiny_images, keep=("attributions", "masked_probs"))
+    in_blocks = corrector.correct(tiny_images, keep=("attributions", "view_probs"))
     assert counter.inputs == 3 * (1 + 5 + 5)  # the masked passes are not repeated per block
-    for name in ("correction", "corrected_probs", "attributions", "masked_probs"):
+    for name in ("correction", "corrected_probs", "attributions", "view_probs"):
         torch.testing.assert_close(getattr(in_blocks, name), getattr(at_once, name), rtol=0, atol=1e-5)
 
 
 def test_kept_parts_are_those_of_the_formula(tiny_net, tiny_images):
     corrector = ProbabilityCorrector(tiny_net, "ScoreCAM", "act", top_k=4, threshold=0.3)
-    result = corrector.correct(tiny_images, keep=("attributions", "masked_probs"))
+    result = corrector.correct(tiny_images, keep=("attributions", "view_probs"))
     masks = torch.where(result.attributions > 0.3, result.attributions, 0)
     with torch.no_grad():
         again = tiny_net((tiny_images[:, None] * masks[:, :, None]).flatten(0, 1)).softmax(-1).reshape(3, 4, 5)
-    torch.testing.assert_close(result.masked_probs, again, rtol=0, atol=1e-5)
+    torch.testing.assert_close(result.view_probs, again, rtol=0, atol=1e-5)
     weights = result.probs.gather(1, result.candidates)
     torch.testing.assert_close(result.correction, (weights[..., None] * again).sum(1), rtol=0, atol=1e-5)
     plain = corrector.correct(tiny_images)
-    assert plain.attributions is None and plain.masked_probs is None
+    assert plain.attributions is None and plain.view_probs is None
     torch.testing.assert_close(plain.corrected_probs, result.corrected_probs, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("vote", ["distribution", "diagonal"])
 @pytest.mark.parametrize("weights", ["probs", "uniform"])
 def test_vote_and_weights(tiny_net, tiny_images, vote, weights):
-    corrector = ProbabilityCorrector(tiny_net, "CAM", "act", top_k=3, vote=vote, weights=weights)
-    result = corrector.correct(tiny_images, keep=("masked_probs",))
+    corrector = ProbabilityCorrector(tiny_net, "CAM", "act", top_k=3, vote=vote, candidate_weights=weights)
+    result = corrector.correct(tiny_images, keep=("view_probs",))
     factor = (
         result.probs.gather(1, result.candidates) if weights == "probs" else torch.full_like(result.gap, 1 / 3)[:, None]
     )
     expected = torch.zeros_like(result.probs)
     for k in range(3):
         for row in range(3):
-            share = result.masked_probs[row, k].clone()
+            share = result.view_probs[row, k].clone()
             if vote == "diagonal":
                 own = result.candidates[row, k]
                 share = torch.zeros_like(share).index_fill(0, own, share[own].item())
@@ -169,14 +155,14 @@ def test_vote_and_weights(tiny_net, tiny_images, vote, weights):
 
 @pytest.mark.parametrize("fill", ["mean", "blur", "black", torch.full((1, 3, 1, 1), 0.3), torch.rand(3, 16, 20)])
 def test_fills_reach_the_network(tiny_net, tiny_images, fill):
-    norm = {"mean": [0.5] * 3, "std": [0.25] * 3}
-    corrector = ProbabilityCorrector(tiny_net, "CAM", "act", top_k=2, fill=fill, **norm)
-    result = corrector.correct(tiny_images, keep=("attributions", "masked_probs"))
-    view = corrector.view
-    background = view.prepare(tiny_images).expand(3, -1, -1, -1)
+    norm = Preprocessing(torch.nn.Identity(), MEAN, STD)
+    corrector = ProbabilityCorrector(tiny_net, "CAM", "act", top_k=2, fill=fill, preprocessing=norm)
+    result = corrector.correct(tiny_images, keep=("attributions", "view_probs"))
+    ((view, _),) = corrector.views
+    background = view.prepare(ImageBatch(tiny_images, preprocessing=norm)).expand(3, -1, -1, -1)
     shown = view.render(tiny_images[[1]], result.attributions[1, :1], background[[1]])
     with torch.no_grad():
-        torch.testing.assert_close(tiny_net(shown).softmax(-1)[0], result.masked_probs[1, 0], rtol=0, atol=1e-5)
+        torch.testing.assert_close(tiny_net(shown).softmax(-1)[0], result.view_probs[1, 0], rtol=0, atol=1e-5)
     zero = ProbabilityCorrector(tiny_net, "CAM", "act", top_k=2).correct(tiny_images)
     assert not torch.allclose(zero.correction, result.correction, atol=1e-4)
 
@@ -185,7 +171,8 @@ def test_a_view_object_brings_its_own_settings(tiny_net, tiny_images):
     view = CropView(0.5, margin=0)
     by_object = ProbabilityCorrector(tiny_net, "CAM", "act", view=view)
     by_name = ProbabilityCorrector(tiny_net, "CAM", "act", view="crop", threshold=0.5)
-    assert by_object.view is view and by_object.settings["threshold"] == 0.5
+    assert by_object.views == ((view, 1.0),)
+    assert by_object.settings["views"] == ["crop[threshold=0.5,margin=0.0,map=candidates]"]
     assert not torch.equal(by_object.correct(tiny_images).correction, by_name.correct(tiny_images).correction)
 
 
@@ -269,7 +256,8 @@ def test_results_are_frozen_joinable_and_say_how_they_were_made(tiny_net, tiny_i
     first, second = (corrector.correct(part) for part in (tiny_images[:2], tiny_images[2:]))
     joined = CorrectionResult.cat([first, second])
     assert len(joined) == 3 and torch.equal(joined.correction[2], second.correction[0])
-    assert joined.settings["preset"] == "paper_v2" and joined.settings["threshold"] == 0.1
+    assert joined.settings["method_options"] == {"preset": "paper_v2", "max_masks": None}
+    assert joined.settings["views"] == ["mask[threshold=0.1,fill=zero,map=candidates]"]
     with pytest.raises(dataclasses.FrozenInstanceError):
         joined.probs = None
     with pytest.raises(ValueError, match="at least one"):
@@ -283,8 +271,8 @@ def test_results_are_frozen_joinable_and_say_how_they_were_made(tiny_net, tiny_i
         ({"threshold": 1.0}, r"threshold must lie in \[0, 1\), got 1.0"),
         ({"threshold": -0.1}, "threshold"),
         ({"vote": "all"}, "vote must be one of"),
-        ({"weights": "y"}, "weights must be one of"),
-        ({"view": "zoom"}, "view must be one of"),
+        ({"candidate_weights": "y"}, "candidate_weights must be one of"),
+        ({"view": "zoomed"}, "view must be one of"),
         ({"fill": "white"}, "fill must be one of"),
         ({"max_gap": 1.5}, r"max_gap must lie in \[0, 1\]"),
         ({"output": "scores"}, "output must be one of"),
@@ -319,16 +307,14 @@ def test_wrong_inputs_are_refused_before_any_forward(tiny_net, inputs, message):
 
 def test_more_candidates_than_classes_are_refused_after_one_forward(tiny_net, tiny_images):
     counter = Counter(tiny_net)
-    with pytest.raises(ValueError, match="top_k must be from 1 to 5, the number of classes; got 6"):
+    with pytest.raises(ValueError, match="top_k must be from 1 to 5, got 6"):
         ProbabilityCorrector(tiny_net, "ScoreCAM", "act", top_k=6).correct(tiny_images)
     assert counter.inputs == 3
 
 
 def test_keep_takes_known_names_only(tiny_net, tiny_images):
     corrector = ProbabilityCorrector(tiny_net, "CAM", "act")
-    with pytest.raises(
-        ValueError, match="keep must be one of 'attributions', 'masked_probs', 'coarse_maps'; got 'maps'"
-    ):
+    with pytest.raises(ValueError, match="keep must be one of 'attributions', 'view_probs', 'coarse_maps'; got 'maps'"):
         corrector.correct(tiny_images, keep=("maps",))
     with pytest.raises(TypeError, match="collection of names"):
         corrector.correct(tiny_images, keep="attributions")
@@ -349,9 +335,9 @@ def test_a_method_of_another_model_is_refused(tiny_net):
 @pytest.mark.parametrize("vote", ["distribution", "diagonal"])
 @pytest.mark.parametrize("weights", ["probs", "uniform"])
 def test_what_is_kept_recomputes_the_correction(tiny_net, tiny_images, vote, weights):
-    corrector = ProbabilityCorrector(tiny_net, "CAM", "act", top_k=3, vote=vote, weights=weights, max_gap=0.5)
-    result = corrector.correct(tiny_images, keep=("masked_probs",))
-    again = functional.correction_term(result.weights, result.masked_probs, result.candidates, vote)
+    corrector = ProbabilityCorrector(tiny_net, "CAM", "act", top_k=3, vote=vote, candidate_weights=weights, max_gap=0.5)
+    result = corrector.correct(tiny_images, keep=("view_probs",))
+    again = functional.correction_term(result.weights, result.view_probs, result.candidates, vote)
     torch.testing.assert_close(again, result.correction)
     expected = functional.candidate_weights(result.probs, result.candidates, weights) * result.corrected[:, None]
     torch.testing.assert_close(result.weights, expected)

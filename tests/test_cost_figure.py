@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from records import random_records
 
 from maskcorrect_plugin.evaluation.summary import summarise
+from maskcorrect_plugin.recipe_words import LEAKS, MAP_SOURCE, METHOD, NO_MAP
 from maskcorrect_plugin.visualization import draw_cost_gain
 from maskcorrect_plugin.visualization.cost_figure import MARKS, shorten, spread
 from maskcorrect_plugin.visualization.palette import COLUMN_WIDTH, PAGE_WIDTH
@@ -35,13 +36,19 @@ def test_points_stand_at_their_cost_and_gain_with_their_interval():
         assert levels == pytest.approx([100 * interval.low, 100 * group.outcome.difference, 100 * interval.high])
 
 
-def test_controls_and_those_that_leak_have_marks_of_their_own():
-    names = ("CAM", "control:hflip", "control:oracle_class", "control:oracle_class (second run)")
-    figure = draw_cost_gain({name: group_of(6) for name in names})
-    expected = [MARKS[kind]["marker"] for kind in ("method", "control", *["looks at the labels: no result"] * 2)]
+def test_recipes_of_each_kind_have_marks_of_their_own():
+    settings = {
+        "zoom": {"method": "CAM"},
+        "zoom by another map": {"method": "control:other_image"},
+        "control:hflip": {"method": None},
+        "oracle": {"method": "control:oracle_class", "leaks": True},
+    }
+    names = (*settings, "of unknown making")
+    figure = draw_cost_gain({name: group_of(6) for name in names}, settings=settings)
+    expected = [MARKS[kind]["marker"] for kind in (METHOD, MAP_SOURCE, NO_MAP, LEAKS, METHOD)]
     assert [marker for *_, marker in points(figure)] == expected
     legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert legend == ["method", "control", "looks at the labels: no result"]
+    assert legend == [METHOD, MAP_SOURCE, NO_MAP, LEAKS]
 
 
 def test_methods_of_one_library_are_told_apart_where_room_is_scarce():

@@ -16,8 +16,9 @@ def outcome_of(before, after, labels):
     flags = torch.zeros(len(truth), dtype=torch.bool)
     flat = flags[:, None]
     result = CorrectionResult(
-        probs, probs, probs, corrected, probs[:, 0], ~flags, flags, flat, flat.float(), flags.long()
-    )
+        probs, probs, probs, corrected, probs[:, 0], ~flags, flags, flat, flat.float(), flags.long(), flags.long(),
+        flags.double(),
+    )  # fmt: skip
     table = PairedOutcome.of(result.prediction, result.corrected_prediction, truth)
     return DemoOutcome(table, table, result, truth, 2.0)
 

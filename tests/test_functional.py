@@ -82,9 +82,9 @@ def test_correction_by_hand():
     """Y = (.6, .3, .1), K = 2, P_1 = (.2, .7, .1), P_2 = (0, 1, 0): R = .6 P_1 + .3 P_2 = (.12, .72, .06)."""
     probs = torch.tensor([[0.6, 0.3, 0.1]])
     candidates = torch.tensor([[0, 1]])
-    masked_probs = torch.tensor([[[0.2, 0.7, 0.1], [0.0, 1.0, 0.0]]])
+    view_probs = torch.tensor([[[0.2, 0.7, 0.1], [0.0, 1.0, 0.0]]])
     weights = F.candidate_weights(probs, candidates)
-    correction = F.correction_term(weights, masked_probs)
+    correction = F.correction_term(weights, view_probs)
     torch.testing.assert_close(correction, torch.tensor([[0.12, 0.72, 0.06]]))
     torch.testing.assert_close(F.apply_correction(probs, correction), torch.tensor([[0.72, 1.02, 0.16]]) / 1.9)
 
@@ -125,9 +125,9 @@ def test_corrected_rows_are_distributions(rows, classes, seed, vote, weights, da
     top_k = data.draw(st.integers(1, classes))
     probs = distributions(rows, classes, seed)
     candidates = F.top_candidates(probs, top_k)
-    masked_probs = distributions(rows * top_k, classes, seed + 1).reshape(rows, top_k, classes)
+    view_probs = distributions(rows * top_k, classes, seed + 1).reshape(rows, top_k, classes)
     weight = F.candidate_weights(probs, candidates, weights)
-    correction = F.correction_term(weight, masked_probs, candidates, vote)
+    correction = F.correction_term(weight, view_probs, candidates, vote)
     corrected = F.apply_correction(probs, correction)
     torch.testing.assert_close(corrected.sum(-1), torch.ones(rows, dtype=torch.float64))
     assert torch.equal(corrected.argmax(-1), (probs + correction).argmax(-1))

@@ -9,7 +9,6 @@ from conftest import images, make_tiny_net
 from drawn import check_layout, texts
 
 from maskcorrect_plugin.corrector import ProbabilityCorrector
-from maskcorrect_plugin.evaluation.controls import create_control
 from maskcorrect_plugin.visualization import draw_methods
 from maskcorrect_plugin.visualization.pictures import as_picture, overlay
 
@@ -77,14 +76,12 @@ def test_the_outcome_is_named_where_the_truth_is_known(label, after, word):
 
 
 def test_what_has_no_map_says_so():
-    net, inputs = make_tiny_net(), images()
-    options = {"method": "CAM", "target_layer": "act", "top_k": 3}
-    flip = create_control("control:hflip", net, **options).correct(inputs, keep=("attributions",))
+    flip = ProbabilityCorrector(make_tiny_net(), views="hflip", top_k=3).correct(images(), keep=("attributions",))
     flat = corrected()
     flat = replace(flat, flat=torch.ones_like(flat.flat))
     passed = corrected(max_gap=0.0)
     figure = draw_methods(picture(), {"CAM": corrected(), "flip": flip, "flat": flat, "passed": passed})
-    assert {"no map", "flat map:\nmask neutral", "passed unchanged"} <= set(texts(figure))
+    assert {"no map", "flat map:\nshown unchanged", "passed unchanged"} <= set(texts(figure))
 
 
 @pytest.mark.parametrize("size", [(16, 20), (12, 40), (40, 12)])

@@ -22,7 +22,7 @@ from maskcorrect_plugin.visualization import draw_correction
 
 def corrected(count=3):
     corrector = ProbabilityCorrector(make_tiny_net(), "CAM", target_layer="act", top_k=3)
-    return corrector.correct(images(count), keep=("attributions", "masked_probs"))
+    return corrector.correct(images(count), keep=("attributions", "view_probs"))
 
 
 def test_a_figure_gives_a_picture_without_pyplot():

@@ -9,10 +9,19 @@ import torch
 from conftest import Counter
 from passes import PassCounter, declared
 
-from maskcorrect_plugin import ProbabilityCorrector, create_attribution, load_model
+from maskcorrect_plugin import ProbabilityCorrector, correct_together, make_correctors
 from maskcorrect_plugin.functional import scale_maps, upsample
 from maskcorrect_plugin.images import read_image
-from maskcorrect_plugin.registry import BUILTIN_BACKENDS, describe_methods, get_backend, is_installed, split_name
+from maskcorrect_plugin.models import load_model
+from maskcorrect_plugin.recipe import UNGUIDED, ZOOM
+from maskcorrect_plugin.registry import (
+    BUILTIN_BACKENDS,
+    create_attribution,
+    describe_methods,
+    get_backend,
+    is_installed,
+    split_name,
+)
 
 WEIGHTS = {"squeezenet1_1": "squeezenet1_1.pt", "mobilenet_v2": "mobilenet_v2.safetensors"}
 PHOTOS = int(os.environ.get("MASKCORRECT_PHOTOS", "2"))
@@ -26,7 +35,9 @@ COSTLY = 200
 CHEAP = [
     name
     for name, info in describe_methods().items()
-    if split_name(name)[0] in BUILTIN_BACKENDS and declared(info.forwards, **SIZES) < COSTLY
+    if split_name(name)[0] in BUILTIN_BACKENDS
+    and not name.startswith("control:")
+    and declared(info.forwards, **SIZES) < COSTLY
 ]
 
 
@@ -120,6 +131,7 @@ def test_every_method_of_few_forwards_corrects_real_photos_with_mobilenet(name, 
         ProbabilityCorrector(mobilenet.model, name, "features", top_k=SIZES["K"]),
     )
     before = {key: value.clone() for key, value in mobilenet.model.state_dict().items()}
+    corrector.probe(inputs)  # "auto" chooses its method
     counter = PassCounter(mobilenet.model)
     result = corrector.correct(inputs, keep=("attributions",))
     counter.remove()
@@ -130,3 +142,29 @@ def test_every_method_of_few_forwards_corrects_real_photos_with_mobilenet(name, 
     assert (maps.amax((-2, -1)) > 0.99).all() and (maps.std((-2, -1)) > 0).all()
     assert (result.attributions[0] != result.attributions[1]).any()  # two photos, two maps
     assert all(torch.equal(value, before[key]) for key, value in mobilenet.model.state_dict().items())
+
+
+def test_a_zoom_of_real_photos_by_either_door(real_folder):
+    """Five forwards an image; CAM is what "auto" takes here, and three recipes together cost less than apart."""
+    loaded = load_model("torchvision:squeezenet1_1", weights=real_folder / "weights" / WEIGHTS["squeezenet1_1"])
+    with (real_folder / "photos" / "labels.csv").open() as file:
+        pictures = [
+            read_image(real_folder / "photos" / row["path"])
+            for _, row in zip(range(6), csv.DictReader(file), strict=False)
+        ]
+    recipes = {"zoom": ZOOM, "unguided": UNGUIDED, "mask": ZOOM.replace(views="mask[map=merged]")}
+    correctors = make_correctors(loaded.model, recipes, preprocessing=loaded.preprocessing)
+    correctors["zoom"].correct(pictures[:1])  # "auto" chooses
+    counter = PassCounter(loaded.model)
+    results = correct_together(correctors, pictures)
+    spent = counter.inputs
+    counter.remove()
+    zoom = results["zoom"]
+    assert zoom.settings["method"] in ("CAM", "ScoreCAM") and (zoom.forwards + zoom.saved == 5).all()
+    assert spent < sum(int(result.forwards.sum()) for result in results.values())
+    for name, result in results.items():
+        alone = ProbabilityCorrector(loaded.model, recipe=recipes[name], preprocessing=loaded.preprocessing)
+        expected = alone.correct(pictures)
+        torch.testing.assert_close(result.corrected_probs, expected.corrected_probs, rtol=0, atol=1e-4)
+        assert torch.equal(result.forwards, expected.forwards)
+        torch.testing.assert_close(result.corrected_probs.sum(-1), torch.ones(6))

@@ -78,7 +78,11 @@ def test_the_best_control_is_compared_image_by_image(tmp_path):
     ours, theirs = outcome_records(4, 2, 2, 2), outcome_records(4, 4, 0, 2)
     family = family_of(tmp_path, CAM=(CAM, ours), **{"control:hflip": (FLIP, theirs)})
     said = beside_controls(family)
-    assert "control:hflip (the mirrored image" in said and "+40.00 points" in said and "CAM comes to 0.00" in said
+    assert (
+        "control:hflip (it follows no map: hflip; no explanation)" in said
+        and "+40.00 points" in said
+        and "CAM comes to 0.00" in said
+    )
     # Rows 4 and 5 both fix; rows 6, 7: ours breaks, theirs fixes; rows 8, 9 differ not.
     assert "it alone is right 2 times, CAM alone 0 times" in said
     assert "No control was run" in beside_controls(family_of(tmp_path / "other", CAM=(CAM, ours)))
@@ -88,11 +92,18 @@ def test_the_best_control_is_compared_image_by_image(tmp_path):
     ("changes", "said"),
     [
         ({}, "map values at or below 0.1 counting as 0: what the network did not use"),
-        ({"fill": "black", "threshold": 0.3}, "at or below 0.3 counting as 0"),
-        ({"fill": "black"}, "what the network did not use for the class gives way to black"),
-        ({"view": "crop"}, "cropped to where the map exceeds 0.1"),
-        ({"view": "mine"}, "the view 'mine' made another image"),
-        ({"weights": "uniform"}, "weighted by 1/K"),
+        ({"views": ["mask[threshold=0.3,fill=black]"]}, "at or below 0.3 counting as 0"),
+        ({"views": ["mask[threshold=0.3,fill=black]"]}, "did not use for the class gives way to black"),
+        ({"views": ["crop[threshold=0.1]"]}, "cropped to where the map exceeds 0.1"),
+        ({"views": ["zoom[threshold=0.3,map=merged]"]}, "cut to where their weighted mean exceeds 0.3"),
+        ({"views": ["mask", "hflip"]}, "It was shown the network's input mirrored left to right."),
+        ({"views": ["mask", "center[scale=0.85]"]}, "the middle of the input, in the original picture (scale 0.85)"),
+        ({"views": ["mask", "hflip"]}, "weighted for pictures of a candidate by the probability of the candidate"),
+        ({"views": ["mask", "hflip"], "view_weights": [0.5, 1.0]}, "The views weigh mask 0.5, hflip 1."),
+        ({"views": ["mine.Ring[map=candidates]"]}, "the view 'Ring' made another image"),
+        ({"candidate_weights": "uniform"}, "weighted by 1/K"),
+        ({"pool": "log"}, "The logarithm of what it said"),
+        ({"temperature": 1.3}, "Temperature 1.3."),
         ({"vote": "diagonal"}, "for the candidate's own class only"),
         ({"max_gap": 0.5}, "Only images whose first answer lies less than 0.5 above the fifth were corrected"),
     ],
@@ -105,7 +116,7 @@ def test_what_was_done_is_said_of_every_setting(tmp_path, changes, said):
 
 def test_a_control_at_the_head_is_called_one(tmp_path):
     family = family_of(tmp_path, **{"control:hflip": (FLIP, random_records(8, 3))})
-    assert "it explains nothing" in " ".join(steps(family)) and "the mirrored image" in lead(family)
+    assert "it explains nothing" in " ".join(steps(family)) and "it follows no map: hflip" in lead(family)
     assert beside_controls(family) == ""
 
 

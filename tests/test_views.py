@@ -1,8 +1,34 @@
+import copy
+import pickle
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from typing import ClassVar
+
 import pytest
 import torch
 import torch.nn.functional as F
+from core_data import preprocessing
 
-from maskcorrect_plugin.views import CropView, MaskView, View, black, blur, make_view
+from maskcorrect_plugin.corrector import ProbabilityCorrector
+from maskcorrect_plugin.models.preprocessing import Preprocessing
+from maskcorrect_plugin.options import number
+from maskcorrect_plugin.recipe import Recipe
+from maskcorrect_plugin.recipe_options import Option
+from maskcorrect_plugin.views import (
+    CropView,
+    ImageBatch,
+    MaskView,
+    OptionView,
+    View,
+    ZoomView,
+    base,
+    black,
+    blur,
+    catalogue,
+    create_view,
+    crop_and_resize,
+    list_views,
+)
 
 
 def picture(count=2, size=(12, 16), seed=0):
@@ -14,7 +40,14 @@ def ramp(count=2, size=(12, 16)):
 
 
 def render(view, inputs, maps):
-    return view.render(inputs, maps, view.prepare(inputs))
+    """What the network is shown by one map of each image."""
+    batch = ImageBatch(inputs, preprocessing=Preprocessing(torch.nn.Identity(), (0.5, 0.4, 0.3), (0.2, 0.2, 0.2)))
+    shown = view.show(batch, maps[:, None], view.prepare(batch))
+    if shown.make is not None:
+        return shown.make(torch.arange(len(inputs)), torch.zeros(len(inputs), dtype=torch.int64))
+    whole = (0, 0, inputs.shape[-1], inputs.shape[-2])
+    boxes = torch.tensor([row[0].box or whole for row in shown.regions], dtype=inputs.dtype)
+    return crop_and_resize(inputs, boxes)
 
 
 def test_mask_view_is_the_hadamard_product_with_the_thresholded_map():
@@ -28,8 +61,7 @@ def test_fill_shows_where_the_mask_is_zero_and_not_where_it_is_one(fill):
     inputs = picture()
     maps = torch.zeros(2, 12, 16)
     maps[:, :, 8:] = 1
-    view = MaskView(0.1, fill, mean=[0.5, 0.4, 0.3], std=[0.2, 0.2, 0.2])
-    shown = render(view, inputs, maps)
+    shown = render(MaskView(0.1, fill), inputs, maps)
     assert torch.equal(shown[..., 8:], inputs[..., 8:])
     background = {
         "zero": torch.zeros_like(inputs),
@@ -48,7 +80,9 @@ def test_black_is_pixel_value_zero_after_normalisation():
 
 def test_black_needs_the_normalisation():
     with pytest.raises(ValueError, match="mean and std"):
-        MaskView(0.1, "black")
+        MaskView(0.1, "black").check(ImageBatch(picture()))
+    with pytest.raises(ValueError, match="std above 0"):
+        black([0.5], [0.0])
 
 
 def test_blur_keeps_the_mean_of_a_constant_and_removes_detail():
@@ -76,7 +110,7 @@ def test_crop_equals_slicing_and_interpolating(threshold):
     maps[0, 3:8, 5:13] = torch.linspace(0.6, 1, 40).reshape(5, 8)
     view = CropView(threshold, margin=0.25)
     # The box is rows 3..8 and columns 5..13; a quarter of 5 rounds to 1, of 8 to 2.
-    assert view.boxes(maps).tolist() == [[2, 9, 3, 15]]
+    assert view.boxes(maps).tolist() == [[3, 2, 15, 9]]
     expected = F.interpolate(inputs[:, :, 2:9, 3:15], size=(12, 16), mode="bilinear", align_corners=False)
     torch.testing.assert_close(render(view, inputs, maps), expected, rtol=1e-5, atol=1e-5)
 
@@ -84,7 +118,7 @@ def test_crop_equals_slicing_and_interpolating(threshold):
 def test_crop_margin_stops_at_the_border():
     maps = torch.zeros(1, 10, 10)
     maps[0, 0, 9] = 1.0
-    assert CropView(0.1, margin=1.0).boxes(maps).tolist() == [[0, 2, 8, 10]]
+    assert CropView(0.1, margin=1.0).boxes(maps).tolist() == [[8, 0, 10, 2]]
 
 
 def test_each_image_has_its_own_box():
@@ -96,12 +130,24 @@ def test_each_image_has_its_own_box():
     assert torch.equal(both, alone)
 
 
-def test_make_view_by_name_and_by_object():
+def test_a_view_by_its_text_by_options_and_by_object():
     mine = CropView(0.4)
-    assert make_view(mine) is mine
-    assert isinstance(make_view("mask", 0.3), MaskView) and make_view("crop", 0.3).threshold == 0.3
-    with pytest.raises(ValueError, match=r"view must be one of 'mask', 'crop'; got 'zoom'"):
-        make_view("zoom")
+    assert create_view(mine) is mine
+    assert create_view("mask", threshold=0.3) == create_view("mask[threshold=0.3]") == MaskView(0.3)
+    assert create_view(ZoomView(0.3, map="merged").spec) == ZoomView(0.3, map="merged")
+    with pytest.raises(ValueError, match=r"view must be one of 'mask', 'crop'.*; got 'zom'; did you mean 'zoom'"):
+        create_view("zom")
+    with pytest.raises(TypeError, match=r"view 'crop' has no option 'fill'; it takes threshold, margin, map"):
+        create_view("crop[fill=zero]")
+
+
+@pytest.mark.parametrize("name", list_views())
+def test_each_view_is_made_again_by_its_text_by_copying_and_by_pickling(name):
+    view = create_view(name)
+    for again in (create_view(view.spec), copy.deepcopy(view), pickle.loads(pickle.dumps(view))):
+        assert type(again) is type(view) and again == view and again.settings == view.settings
+        assert hash(again) == hash(view)
+    assert sum(view == create_view(other) for other in list_views()) == 1
 
 
 @pytest.mark.parametrize(
@@ -110,7 +156,6 @@ def test_make_view_by_name_and_by_object():
         ({"fill": "blurr"}, "fill must be one of .* did you mean 'blur'"),
         ({"fill": torch.ones(3, dtype=torch.int64)}, "fill must be a floating-point tensor"),
         ({"fill": torch.full((1,), float("nan"))}, "fill must be finite"),
-        ({"fill": "black", "mean": [0.5], "std": [0.0]}, "std above 0"),
         ({"threshold": 1.0}, "threshold"),
     ],
 )
@@ -123,7 +168,7 @@ def test_a_fill_that_does_not_fit_the_images_is_named():
     with pytest.raises(
         ValueError, match=r"fill must broadcast to one image \(1, 3, 12, 16\), the same for all; got \(1, 4, 1, 1\)"
     ):
-        MaskView(0.1, torch.ones(1, 4, 1, 1)).prepare(picture())
+        MaskView(0.1, torch.ones(1, 4, 1, 1)).prepare(ImageBatch(picture()))
 
 
 def test_a_view_of_ones_own_needs_only_render():
@@ -135,3 +180,63 @@ def test_a_view_of_ones_own_needs_only_render():
 
     inputs = picture()
     assert torch.equal(render(Flip(), inputs, ramp()), inputs.flip(-1))
+
+
+@pytest.mark.parametrize("name", ["zoom", "whole", "center", "corners", "ten_crop", "random_crops"])
+def test_views_of_the_original_refuse_tensors(name):
+    batch = ImageBatch(picture(), preprocessing=preprocessing(), ids=("a", "b"))
+    with pytest.raises(ValueError, match=f"view '{name}' is cut from the original pictures.*or use a view"):
+        create_view(name).check(batch)
+
+
+def test_some_images_of_a_batch_come_in_the_order_asked_for():
+    batch = ImageBatch(picture(), ids=("a", "b"), labels=torch.tensor([3, 4]))
+    turned = batch.select(torch.tensor([1, 0]))
+    assert torch.equal(turned.inputs, batch.inputs[[1, 0]])
+    assert (turned.ids, turned.labels.tolist(), turned.rows) == (("b", "a"), [4, 3], (1, 0))
+    assert turned.select(torch.tensor([1])).rows == (0,)
+
+
+@dataclass(frozen=True, eq=False)
+class Glow(OptionView):
+    """A view of another package, by an entry point."""
+
+    name: ClassVar[str] = "glow"
+    guided: ClassVar[bool] = False
+    strength: float = number(Option("strength", 2.0, "times the input"), 0, 10)
+
+    def render(self, inputs, maps=None, prepared=None):
+        return inputs * self.strength
+
+
+@pytest.fixture
+def entry_points(monkeypatch):
+    def install(**values):
+        points = [EntryPoint(name=name, value=value, group=catalogue.GROUP) for name, value in values.items()]
+        monkeypatch.setattr(catalogue, "entry_points", lambda group: points)
+        catalogue.view_classes.cache_clear()
+
+    yield install
+    catalogue.view_classes.cache_clear()
+    base._known.pop(Glow, None)
+
+
+def test_a_view_of_another_package_is_written_and_made_by_its_name(entry_points, tiny_net, tiny_images):
+    entry_points(glow="test_views:Glow")
+    recipe = ProbabilityCorrector(tiny_net, views="glow[strength=3]").correct(tiny_images).recipe
+    assert recipe.views == ("glow[strength=3.0]",) and recipe == Recipe(views=Glow(3))
+    assert Recipe.from_dict(recipe.to_dict()) == recipe and list_views()[-1] == "glow"
+
+
+def test_a_broken_view_of_another_package_is_left_out_with_a_warning_and_none_takes_a_name(entry_points):
+    entry_points(absent="test_views:Absent", wrong="test_views:ramp", mask="test_views:Glow")
+    with pytest.warns(UserWarning, match="view '(absent|wrong)' is broken and left out") as warned:
+        assert not {"absent", "wrong"} & set(list_views())
+    assert len(warned) == 2 and type(create_view("mask")) is MaskView
+    assert Glow().spec == "test_views.Glow[strength=2.0]"
+
+
+def test_labels_leave_out_what_is_the_default():
+    labels = [create_view(text).label for text in ("mask", "zoom[threshold=0.3,map=merged]", "crop[margin=0.05]")]
+    assert labels == ["mask", "zoom[threshold=0.3,map=merged]", "crop"]
+    assert all(create_view(label).label == label for label in labels)

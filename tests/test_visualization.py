@@ -15,14 +15,24 @@ from PIL import Image
 
 from maskcorrect_plugin.corrector import ProbabilityCorrector
 from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError
+from maskcorrect_plugin.functional import merged_map
+from maskcorrect_plugin.models import Preprocessing
+from maskcorrect_plugin.pictures import Box, Picture
 from maskcorrect_plugin.views import MaskView
-from maskcorrect_plugin.visualization import denormalize, draw_correction, draw_outcome, render_views, save_figure
+from maskcorrect_plugin.visualization import (
+    RenderedViews,
+    denormalize,
+    draw_correction,
+    draw_outcome,
+    render_views,
+    save_figure,
+)
 from maskcorrect_plugin.visualization.correction_case import display_names, number
 from maskcorrect_plugin.visualization.palette import COLORS, text_width, wrap
-from maskcorrect_plugin.visualization.pictures import MAX_SHOWN, overlay
+from maskcorrect_plugin.visualization.pictures import MAX_SHOWN, as_picture, overlay
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.2, 0.25)
-KEEP = ("attributions", "masked_probs")
+KEEP = ("attributions", "view_probs")
 NAMES = ("tench", "red fox", "grey fox", "lynx", "ibex")
 COUNTS = {"fixed": 538, "broken": 464, "both_right": 3553, "both_wrong": 7936}
 
@@ -40,8 +50,13 @@ def drawn(corrector, inputs, result, index=0, **options):
     return draw_correction(denormalize(row, MEAN, STD), result, index, **{"view_images": views, **options})
 
 
+def shown(*arguments, view=0):
+    """What one view showed."""
+    return render_views(*arguments).views[view].images
+
+
 def bars_of(figure):
-    axes = next(axes for axes in figure.axes if axes.patches)
+    axes = next(axes for axes in figure.axes if axes.patches and not axes.images)
     return {color: [bar.get_width() for bar in axes.patches if to_hex(bar.get_facecolor()) == COLORS[color].lower()]
             for color in ("before", "after")}, axes  # fmt: skip
 
@@ -60,7 +75,10 @@ def test_titles_hold_name_and_probability_and_captions_what_the_network_then_sai
     captions = [axes.get_xlabel() for axes in figure.axes]
     for k, candidate in enumerate(result.candidates[1].tolist()):
         assert f"{NAMES[candidate]}\n{float(result.probs[1, candidate]):.3f}" in titles
-        assert f"asked again: {float(result.masked_probs[1, k, candidate]):.3f}" in captions
+        said = result.view_probs[1, k]
+        caption = next(text for text in captions if text.startswith(f"asked again: {number(float(said[candidate]))}"))
+        answer = int(said.argmax())
+        assert (f"→ {NAMES[answer]} {number(float(said[answer]))}" in caption) == (answer != candidate)
 
 
 @pytest.mark.parametrize(
@@ -126,12 +144,12 @@ def test_a_flat_map_says_so_and_shows_the_picture_unchanged():
     maps[0, 1], flat[0, 1] = 0, True
     result = replace(result, attributions=maps, flat=flat)
     figure = drawn(corrector, inputs, result)
-    assert texts(figure).count("flat map:\nmask neutral") == 1
+    assert texts(figure).count("flat map:\nshown unchanged") == 1
     picture = denormalize(inputs[0], MEAN, STD)
-    shown = [axes.images[0].get_array() for axes in figure.axes if axes.images]
-    same = [np.allclose(array, picture.permute(1, 2, 0), atol=1e-6) for array in shown if array.shape[:2] == (16, 20)]
+    arrays = [axes.images[0].get_array() for axes in figure.axes if axes.images]
+    same = [np.allclose(array, picture.permute(1, 2, 0), atol=1e-6) for array in arrays if array.shape[:2] == (16, 20)]
     assert same == [True, False, False, True, True, False, False]  # input, then map and view of each candidate
-    torch.testing.assert_close(render_views(corrector, inputs[0], result, 0, MEAN, STD)[1], picture)
+    torch.testing.assert_close(shown(corrector, inputs[0], result, 0, MEAN, STD)[1], picture)
 
 
 def test_an_image_passed_unchanged_gets_a_figure_that_says_so():
@@ -147,8 +165,7 @@ def test_an_image_passed_unchanged_gets_a_figure_that_says_so():
 def test_more_candidates_than_fit_are_counted():
     model = make_tiny_net(num_classes=14)
     corrector, inputs, result = corrected(model, top_k=13)
-    views = render_views(corrector, inputs[0], result, 0, MEAN, STD)
-    assert len(views) == MAX_SHOWN
+    assert len(shown(corrector, inputs[0], result, 0, MEAN, STD)) == MAX_SHOWN
     figure = drawn(corrector, inputs, result)
     assert sum(axes.get_xlabel().startswith("asked again") for axes in figure.axes) == MAX_SHOWN
     assert any("+ 3 more candidates not shown" in " ".join(text.split()) for text in texts(figure))
@@ -171,14 +188,14 @@ def test_nothing_overlaps_and_nothing_is_cut_off(top_k, size):
 def test_views_are_what_the_network_was_shown(device, options):
     model, inputs = make_tiny_net().to(device), images().to(device)
     corrector, _, result = corrected(model, inputs, **options)
-    views = render_views(corrector, inputs[2], result, 2, (0.5,) * 3, (0.05,) * 3)  # ten sigma: nothing is cut
+    views = shown(corrector, inputs[2], result, 2, (0.5,) * 3, (0.05,) * 3)  # ten sigma: nothing is cut
     probs = model((views - 0.5) / 0.05).softmax(dim=-1)
-    torch.testing.assert_close(probs, result.masked_probs[2], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(probs, result.view_probs[2], rtol=1e-4, atol=1e-5)
 
 
 def test_a_batched_row_is_the_same_row():
     corrector, inputs, result = corrected()
-    views = [render_views(corrector, row, result, 1, MEAN, STD) for row in (inputs[1], inputs[1:2])]
+    views = [shown(corrector, row, result, 1, MEAN, STD) for row in (inputs[1], inputs[1:2])]
     torch.testing.assert_close(*views, rtol=0, atol=0)
 
 
@@ -186,12 +203,115 @@ def test_a_view_of_ones_own_is_asked():
     class Upside(MaskView):
         name = "upside down"
 
-        def render(self, inputs, maps, prepared=None):
+        def render(self, inputs, maps=None, prepared=None):
             return inputs.flip(-2)
 
     corrector, inputs, result = corrected(view=Upside())
-    views = render_views(corrector, inputs[0], result, 0, MEAN, STD)
+    views = shown(corrector, inputs[0], result, 0, MEAN, STD)
     torch.testing.assert_close(views[0], denormalize(inputs[0].flip(-2), MEAN, STD))
+
+
+SIZE, SIDE = (36, 48), 20
+"""Of the photographs of these tests, (height, width), and of what the network takes of their middle."""
+
+
+def photograph(seed=0):
+    """A picture of a photograph: the network's input is its middle, reduced by nothing."""
+    pixels = torch.randint(0, 255, (3, *SIZE), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+    top, left = (SIZE[0] - SIDE) // 2, (SIZE[1] - SIDE) // 2
+    mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
+    inputs = (pixels[:, top : top + SIDE, left : left + SIDE] / 255 - mean) / std
+    return Picture(inputs, pixels, Box(left, top, left + SIDE, top + SIDE), SIZE)
+
+
+def of_photograph(views, model=None, method="CAM", **options):
+    preprocessing = Preprocessing(lambda image: None, MEAN, STD, geometry=Anywhere())
+    arguments = {"target_layer": "act"} if method else {}
+    corrector = ProbabilityCorrector(
+        make_tiny_net() if model is None else model, method, views=views, preprocessing=preprocessing,
+        **{"top_k": 3, **arguments, **options},
+    )  # fmt: skip
+    picture = photograph()
+    return corrector, picture, corrector.correct([picture], ids=["x"], keep=KEEP)
+
+
+class Anywhere:
+    def locate(self, size):
+        return Box(0, 0, *size)
+
+
+RECIPES = [
+    (("zoom[threshold=0.3,map=merged]", "zoom[threshold=0.5,map=merged]", "hflip", "whole"), {}),
+    (("zoom[threshold=0.4]",), {"top_k": 2}),
+    (("mask", "crop", "hflip"), {"top_k": 4}),
+    (("mask[map=merged]",), {}),
+    (("ten_crop", "random_crops[n=12]"), {"method": None}),
+    (("center", "hflip"), {"method": None}),
+    (("mask", "corners"), {"top_k": 11, "pool": "log", "view_weights": (0.5, 2)}),
+]
+
+
+@pytest.mark.parametrize(("views", "options"), RECIPES)
+def test_every_recipe_has_a_figure_in_which_nothing_overlaps(views, options):
+    model = make_tiny_net(num_classes=12)
+    corrector, picture, result = of_photograph(views, model, **options)
+    rendered = render_views(corrector, picture, result, image_id="x")
+    names = [LONG + str(index) for index in range(12)]
+    for view_images, class_names in ((rendered, names), (None, None)):
+        check_layout(draw_correction(rendered.input, result, class_names=class_names, view_images=view_images, label=3))
+
+
+@pytest.mark.parametrize(("views", "options"), RECIPES)
+def test_pictures_of_every_view_are_what_the_network_was_shown(views, options):
+    model = make_tiny_net(num_classes=12)
+    corrector, picture, result = of_photograph(views, model, **options)
+    rendered = render_views(corrector, picture, result, image_id="x")
+    mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
+    for view, made in enumerate(rendered.views):
+        probs = model((made.images - mean) / std).softmax(dim=-1)
+        known = result.view_probs[0, result.columns_of(view)][: len(probs)]
+        torch.testing.assert_close(probs, known, rtol=1e-3, atol=1e-4)
+
+
+def test_what_was_cut_out_of_the_original_stands_beside_it_with_its_boxes():
+    corrector, picture, result = of_photograph(("zoom[threshold=0.5,map=merged]", "whole", "hflip"))
+    rendered = render_views(corrector, picture, result)
+    figure = draw_correction(rendered.input, result, view_images=rendered)
+    titles = {axes.get_title(): axes for axes in figure.axes}
+    assert {"original", "merged map", "zoom 0.5", "whole", "hflip"} <= set(titles)
+    original = titles["original"]
+    assert original.images[0].get_array().shape == (*SIZE, 3)
+    boxes = [(*patch.get_xy(), patch.get_width(), patch.get_height()) for patch in original.patches]
+    assert rendered.views[0].boxes[0] != rendered.views[1].boxes[0] and rendered.views[2].boxes == (None,)
+    expected = [picture.box, rendered.views[0].boxes[0], rendered.views[1].boxes[0]]
+    assert boxes == [
+        pytest.approx((box.left - 0.5, box.top - 0.5, box.right - box.left, box.bottom - box.top)) for box in expected
+    ]
+    frames = [titles[name].spines["left"].get_edgecolor() for name in ("zoom 0.5", "whole")]
+    assert frames == [patch.get_edgecolor() for patch in original.patches[1:]]
+
+
+def test_each_picture_says_what_the_network_said_to_it():
+    corrector, picture, result = of_photograph(("mask[map=merged]", "hflip", "corners"))
+    rendered = render_views(corrector, picture, result)
+    figure = draw_correction(rendered.input, result, class_names=NAMES, view_images=rendered)
+    captions = {axes.get_title(): axes.get_xlabel() for axes in figure.axes}
+    labels = ["mask 0.1", "hflip", *(f"corners ({position})" for position in range(1, 5))]
+    for label, probs in zip(labels, result.view_probs[0], strict=True):
+        assert captions[label] == f"{NAMES[int(probs.argmax())]}\n{number(float(probs.max()))}"
+    bare = " ".join(texts(draw_correction(rendered.input, result, class_names=NAMES)))
+    for label, probs in zip(labels, result.view_probs[0], strict=True):
+        assert f"{label}: {NAMES[int(probs.argmax())]} {number(float(probs.max()))}" in " ".join(bare.split())
+
+
+def test_the_merged_map_is_the_one_that_was_followed():
+    corrector, picture, result = of_photograph(("mask[map=merged]",))
+    rendered = render_views(corrector, picture, result)
+    figure = draw_correction(rendered.input, result, view_images=rendered)
+    merged = merged_map(result.attributions, result.probs.gather(1, result.candidates))[0, 0]
+    axes = next(axes for axes in figure.axes if axes.get_title() == "merged map")
+    expected = overlay(as_picture(rendered.input), merged.numpy())
+    np.testing.assert_allclose(axes.images[0].get_array(), expected, atol=1e-5)
 
 
 def test_denormalize_undoes_the_normalisation_and_cuts():
@@ -238,8 +358,7 @@ def test_overlays_keep_the_picture_readable_and_follow_the_map():
         ({"index": -1}, r"index must be from 0 to 2"),
         ({"label": 5}, r"label must be from 0 to 4, got 5"),
         ({"class_names": ["a", "b"]}, r"class_names must hold one name for each of the 5 classes, got 2"),
-        ({"view_images": torch.rand(2, 3, 16, 20)}, r"view_images must be a tensor \(3,3,H,W\)"),
-        ({"view_images": torch.rand(3, 3, 16, 20) + 1}, r"view_images must lie in \[0, 1\]"),
+        ({"view_images": RenderedViews(torch.rand(3, 16, 20), ())}, "view_images must be of the result's 1 views, got"),
     ],
 )
 def test_wrong_arguments_are_named(change, words):
@@ -252,6 +371,8 @@ def test_wrong_arguments_are_named(change, words):
 def test_an_image_that_cannot_be_displayed_is_a_type_error():
     with pytest.raises(ArgumentTypeError, match="image must be"):
         draw_correction("photo.jpg", corrected()[2])
+    with pytest.raises(ArgumentTypeError, match="view_images must be what render_views gives, got Tensor"):
+        draw_correction(torch.rand(3, 16, 20), corrected()[2], view_images=torch.rand(3, 3, 16, 20))
 
 
 @pytest.mark.parametrize("name", KEEP)
@@ -267,7 +388,7 @@ def test_wrong_arguments_of_the_helpers_are_named():
         denormalize(inputs, None, None)
     with pytest.raises(ArgumentError, match="mean and std must have one value per channel"):
         denormalize(inputs, (0.5,), (0.5,))
-    with pytest.raises(ArgumentError, match="inputs must be one image"):
+    with pytest.raises(ArgumentError, match="image must be one image"):
         render_views(corrector, inputs, result, 0, MEAN, STD)
     with pytest.raises(ArgumentError, match="result must hold its attributions"):
         render_views(corrector, inputs[0], replace(result, attributions=None), 0, MEAN, STD)

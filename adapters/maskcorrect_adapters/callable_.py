@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from maskcorrect_plugin.attribution import AttributionBackend, AttributionMethod, Observation
+from maskcorrect_plugin.describing import describe
 from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError, UnknownMethodError
 from maskcorrect_plugin.functional import at_least_float32, spatial_size
 
@@ -47,6 +48,11 @@ class CallableMethod(LibraryMethod):
         name = getattr(base, "__name__", type(base).__name__)
         super().__init__(model, f"callable:{name}", getattr(function, "keywords", {}))
         self.function = function
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Name, what a partial was given, and what the function is."""
+        return {**super().settings, "function": describe(self.function)}
 
     def solver(self, inputs: Tensor, observation: Observation) -> Solver:
         """The function's maps of these images, class by class."""

@@ -134,8 +134,8 @@ class CaptumMethod(LibraryMethod):
         return solve
 
     def options_for_attribute(self) -> dict[str, Any]:
-        """The user's arguments for ``attribute``."""
-        return {key: value for key, value in self.options.items() if key != "base"}
+        """The user's arguments for ``attribute``; lists, as texts and files have them, as the tuples that it takes."""
+        return {key: as_tuples(value) for key, value in self.options.items() if key != "base"}
 
     def _library_object(self, model: nn.Module) -> Any:
         if self.own is not None:
@@ -197,3 +197,8 @@ def adopt_captum(obj: Any, model: nn.Module, infos: Mapping[str, MethodInfo]) ->
     if isinstance(obj, LayerAttribution) and not isinstance(obj.layer, nn.Module):
         raise ArgumentError(f"{name} must have a single layer, got {type(obj.layer).__name__}")
     return CaptumMethod(model, obj, known, None, options)
+
+
+def as_tuples(value: Any) -> Any:
+    """Lists, also inside one another, as tuples."""
+    return tuple(as_tuples(item) for item in value) if isinstance(value, list | tuple) else value

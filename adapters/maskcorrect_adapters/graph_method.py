@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from maskcorrect_plugin.attribution import Observation
 from maskcorrect_plugin.checks import check_classes
+from maskcorrect_plugin.describing import describe
 from maskcorrect_plugin.errors import LayerError
 from maskcorrect_plugin.functional import at_least_float32
 from maskcorrect_plugin.inference import evaluation_mode
@@ -135,14 +136,18 @@ class GraphMethod(LibraryMethod):
     ) -> None:
         super().__init__(model, name, options, **how)
         self._layers = None if target_layers is None else [get_layer(model, layer) for layer in target_layers]
+        self._given_reshape = reshape_transform
         self.reshape_transform = make_reshape(reshape_transform, model)
         self.differentiable = differentiable
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Name, options and target layers."""
-        names = None if self._layers is None else ", ".join(layer_name(self.model, layer) for layer in self._layers)
-        return {**super().settings, "target_layer": names}
+        """Name, options and the target layer, or several; how tokens are reshaped where that was given."""
+        names = [layer_name(self.model, layer) for layer in self._layers or ()]
+        found: dict[str, Any] = {"target_layers": names} if len(names) > 1 else {}
+        if self._given_reshape != "auto":
+            found["reshape_transform"] = describe(self._given_reshape)
+        return {**super().settings, **found, "target_layer": names[0] if len(names) == 1 else None}
 
     def layers(self, inputs: Tensor) -> list[nn.Module]:
         """The target layers, found from the size of these inputs if they were not given."""

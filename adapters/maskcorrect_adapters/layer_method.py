@@ -43,7 +43,7 @@ class LayerMethod(StreamingMethod):
     @property
     def settings(self) -> dict[str, Any]:
         """The method's name and its target layer."""
-        return {**super().settings, "target_layer": self.target_layer}
+        return {"method": type(self).__name__, "target_layer": self.target_layer}
 
     def layer(self, inputs: Tensor) -> nn.Module:
         """The target layer, found from the size of these inputs if it was not given."""

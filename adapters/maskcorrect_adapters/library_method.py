@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from maskcorrect_plugin.attribution import Observation
 from maskcorrect_plugin.checks import check_candidates, check_classes, check_inputs
+from maskcorrect_plugin.describing import describe
 from maskcorrect_plugin.errors import ArgumentError
 from maskcorrect_plugin.functional import is_flat, scale_maps, spatial_size, upsample
 from maskcorrect_plugin.inference import PassEngine, class_scores, first_tensor
@@ -63,8 +64,9 @@ class LibraryMethod(StreamingMethod):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Name and options; options that are no plain values by their type or name."""
-        return {"method": self.name, **{key: plain(value) for key, value in self.options.items()}}
+        """Name and options, as `describe` puts them; the seed where it is not 0."""
+        seed = {"seed": self.seed} if self.seed else {}
+        return {"method": self.name, **describe(self.options), **seed}
 
     @abstractmethod
     def solver(self, inputs: Tensor, observation: Observation) -> Solver:
@@ -157,12 +159,3 @@ def finished(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """Maps (n,h,w), already scaled, at (H,W) in [0, 1]; maps without information become zero."""
     maps = upsample(maps.unsqueeze(1), size).squeeze(1)
     return torch.where(is_flat(maps)[:, None, None], 0, maps).clamp(0, 1)
-
-
-def plain(value: Any) -> Any:
-    """A value that can stand in records: itself if it is plain, else its name or type."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return getattr(value, "__name__", type(value).__name__)

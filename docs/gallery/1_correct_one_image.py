@@ -11,7 +11,6 @@ from PIL import Image
 from maskcorrect_plugin import ProbabilityCorrector, load_model
 from maskcorrect_plugin.demo.scenes import make_scene
 from maskcorrect_plugin.visualization import (
-    denormalize,
     draw_correction,
     render_views,
 )
@@ -28,23 +27,27 @@ inputs = loaded.transform(Image.fromarray(scene.image)).unsqueeze(0)
 # ``keep`` asks for what a picture needs: the maps, and what the network said to each masked image. Without it, a result
 # holds the probabilities alone.
 
-corrector = ProbabilityCorrector(loaded.model, "ScoreCAM", top_k=5, threshold=0.1)
-result = corrector.correct(inputs, keep=("attributions", "masked_probs"))
+corrector = ProbabilityCorrector(
+    loaded.model,
+    "ScoreCAM",
+    top_k=5,
+    threshold=0.1,
+    preprocessing=loaded.preprocessing,
+)
+result = corrector.correct(inputs, keep=("attributions", "view_probs"))
 result
 
 # %%
-# The figure. `render_views` makes the masked images once more, by the corrector's own code, so that they are what the
-# network was shown.
+# The figure. `render_views` makes what the network was shown once more, by the corrector's own code.
 
 
-def draw(corrector, inputs, result, label):
+def draw(corrector, image, result, label):
+    shown = render_views(corrector, image, result)
     return draw_correction(
-        denormalize(inputs[0], loaded.mean, loaded.std),
+        shown.input,
         result,
         class_names=loaded.class_names,
-        view_images=render_views(
-            corrector, inputs, result, 0, loaded.mean, loaded.std
-        ),
+        view_images=shown,
         label=label,
     )
 
@@ -60,18 +63,21 @@ draw(corrector, inputs, result, scene.label)
 
 scene = make_scene("test", 73)
 inputs = loaded.transform(Image.fromarray(scene.image)).unsqueeze(0)
-result = corrector.correct(inputs, keep=("attributions", "masked_probs"))
+result = corrector.correct(inputs, keep=("attributions", "view_probs"))
 draw(corrector, inputs, result, scene.label)
 
 # %%
 # Zoom instead of hiding
 # ----------------------
 #
-# ``view="crop"`` cuts the image to the box of the map above the threshold and asks about that. It is an option beyond
-# the paper.
+# The recipe ``"zoom"`` goes beyond the paper. It merges the candidates' maps into one, cuts its box out of the original
+# picture at two thresholds, and asks about the mirrored input and the whole picture as well. So it is given the picture
+# and not a tensor.
 
 scene = make_scene("test", 99)
-inputs = loaded.transform(Image.fromarray(scene.image)).unsqueeze(0)
-zoom = ProbabilityCorrector(loaded.model, "ScoreCAM", view="crop", threshold=0.3)
-result = zoom.correct(inputs, keep=("attributions", "masked_probs"))
-draw(zoom, inputs, result, scene.label)
+picture = Image.fromarray(scene.image)
+zoom = ProbabilityCorrector(
+    loaded.model, recipe="zoom", preprocessing=loaded.preprocessing
+)
+result = zoom.correct([picture], keep=("attributions", "view_probs"))
+draw(zoom, picture, result, scene.label)

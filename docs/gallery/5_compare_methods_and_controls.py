@@ -14,8 +14,8 @@ from pathlib import Path
 from maskcorrect_plugin import (
     ProbabilityCorrector,
     compare,
-    create_control,
     evaluate,
+    load_dataset,
     load_model,
 )
 from maskcorrect_plugin.evaluation.text import p_text, verdict
@@ -29,20 +29,26 @@ loaded = load_model("demo")
 model = loaded.model
 
 # %%
-# Three methods and five controls: a mirrored image; the image itself, which must change nothing; smooth random maps;
-# one mask for all candidates; and, marked as such, one that knows the label.
+# Four recipes that follow maps, and five controls: a mirrored image, which follows none; the image itself, which must
+# change nothing; smooth random maps; another image's maps; and, marked as such, one that knows the label.
 
-CONTROLS = ["hflip", "uniform", "random_map", "single_mask", "oracle_class"]
 correctors = {
     "ScoreCAM": ProbabilityCorrector(model, "ScoreCAM"),
     "CAM": ProbabilityCorrector(model, "CAM"),
     "CAM, crop at 0.3": ProbabilityCorrector(
         model, "CAM", view="crop", threshold=0.3
     ),
-    **{
-        f"control:{name}": create_control(f"control:{name}", model, method="CAM")
-        for name in CONTROLS
-    },
+    "CAM, merged map": ProbabilityCorrector(model, "CAM", views="mask[map=merged]"),
+    "mirrored": ProbabilityCorrector(model, views="hflip"),
+    "uniform": ProbabilityCorrector(model, "control:uniform"),
+    "random map": ProbabilityCorrector(model, "control:random_map"),
+    "other image": ProbabilityCorrector(
+        model,
+        "control:other_image[of=CAM]",
+        dataset=load_dataset("demo:200"),
+        preprocessing=loaded.preprocessing,
+    ),
+    "oracle": ProbabilityCorrector(model, "control:oracle_class[of=CAM]"),
 }
 
 # %%
@@ -77,7 +83,7 @@ draw_fixed_broken(outcomes, p_values=adjusted, p_name="Holm p", title="200 scene
 # What it costs, and what it is worth
 # -----------------------------------
 
-draw_cost_gain(methods, title="200 scenes")
+draw_cost_gain(methods, settings=comparison.settings(), title="200 scenes")
 
 # %%
 # In words, for the paper's method:
@@ -90,7 +96,7 @@ print(textwrap.fill(verdict(outcomes["ScoreCAM"]), 80))
 #
 # Better than no correction is not yet better than a control. `compare` pairs every method with one of them.
 
-for row in compare([run], baseline="control:hflip").rows:
+for row in compare([run], baseline="mirrored").rows:
     if row.against is not None and not row.leaks:
         pair = row.against
         print(

@@ -15,6 +15,8 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from maskcorrect_plugin.options import parse_spec
+
 folder = tempfile.TemporaryDirectory()
 
 
@@ -33,10 +35,10 @@ def maskcorrect(arguments):
 maskcorrect("evaluate demo:200 --model demo --method CAM --keep-maps --output run")
 
 # %%
-# Hiding and zooming, at seven thresholds each. Which images choose follows from their names alone.
+# Hiding and cropping, at seven thresholds each. Which images choose follows from their names alone.
 
 maskcorrect(
-    "sweep run --view mask,crop --threshold 0:0.6:0.1 --output settings.csv"
+    "sweep run --views mask --views crop --threshold 0:0.6:0.1 --output settings.csv"
 )
 
 # %%
@@ -44,6 +46,9 @@ maskcorrect(
 # right.
 
 settings = pd.read_csv(Path(folder.name) / "settings.csv")
+parts = [parse_spec(text, "view") for text in settings["views"]]
+settings["view"] = [name for name, _ in parts]
+settings["threshold"] = [options["threshold"] for _, options in parts]
 chosen = settings[settings["chosen"]].iloc[0]
 figure = Figure(figsize=(6.6, 3.2), layout="constrained")
 left, right = figure.subplots(1, 2, sharey=True)

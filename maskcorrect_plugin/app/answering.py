@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,12 @@ class Desk:
 
     Args:
         shelf: Where models are borrowed.
-        device: Where they run; None is CUDA if there is one, else the CPU.
+        files: Files of recipes that may be read; None allows all.
     """
 
-    def __init__(self, shelf: ModelShelf, device: str | None = None) -> None:
+    def __init__(self, shelf: ModelShelf, files: Collection[str] | None = None) -> None:
         self.shelf = shelf
-        self.device = device
+        self.files = files
         self._jobs: dict[str, Job[PhotoOutcome]] = {}
         self._unfinished: list[Job[PhotoOutcome]] = []
         self._lock = threading.Lock()
@@ -53,7 +53,7 @@ class Desk:
         try:
             if not photo or not photo.get("path"):
                 raise ArgumentError("there is no photo yet: drop one into the field, or click one of the scenes")
-            yield from self._work(session, Path(photo["path"]), read_form(values, self.device))
+            yield from self._work(session, Path(photo["path"]), read_form(values, self.files))
         except Stopped:
             yield markup.notice("Nothing is computed any more.", "Stopped")
         except ImageError as error:

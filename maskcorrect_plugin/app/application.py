@@ -47,11 +47,12 @@ class Application:
 
     def __init__(self, options: ServerOptions, folder: Path) -> None:
         model = {"model": options.model, "weights": options.weights, "classes": str(options.classes or "")}
-        start: dict[str, Any] = {**FIELDS, **model}
-        first = read_form(list(start.values()), options.device).options
+        start: dict[str, Any] = {**FIELDS, **model, "recipe": options.recipe}
+        first = read_form(list(start.values())).model
         private = is_loopback(options.host)
-        self.desk = Desk(ModelShelf(None if private else ModelKey.of(first)), options.device)
-        with self.desk.shelf.borrow(first):
+        shelf = ModelShelf(None if private else first, device=options.device)
+        self.desk = Desk(shelf, None if private else {options.recipe})
+        with shelf.borrow(first):
             pass
         page = build_page(self.desk, write_scenes(folder), start, () if private else ModelKey._fields)
         server = gr.mount_gradio_app(

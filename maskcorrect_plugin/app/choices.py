@@ -5,6 +5,7 @@ from pathlib import Path
 from PIL import Image
 
 from maskcorrect_plugin.demo.scenes import CLASS_NAMES, make_scene
+from maskcorrect_plugin.recipe_options import RECIPE, RECIPES, VIEW, Option
 from maskcorrect_plugin.registry import describe_methods, get_backend, is_installed, list_backends, split_name
 
 MODELS = (
@@ -17,6 +18,29 @@ MODELS = (
 SCENES = (397, 201, 73, 17, 5, 10)
 """Held-out scenes of the demo. By Score-CAM at the paper's settings the demo network's answer is fixed on the first
 two, broken on the next two, right both times on the fifth and wrong both times on the last; a test keeps it so."""
+
+
+OWN = ("the recipe's own", "")
+"""Label and value of a field that leaves an option as the recipe has it."""
+
+
+def recipe_choices() -> list[tuple[str, str]]:
+    """Label and name of the recipes that have a name."""
+    return [(f"{name}: {summary}", name) for name, summary in RECIPES.items()]
+
+
+def option_choices(name: str) -> list[tuple[str, str]]:
+    """What an option may be, after what leaves it as it is.
+
+    Args:
+        name: Of an option of recipes, or of one that several views have, such as ``"fill"``.
+    """
+    return [OWN, *((choice, choice) for choice in option_named(name).choices)]
+
+
+def option_named(name: str) -> Option:
+    """What is known of an option of recipes, or of one that several views have."""
+    return {**VIEW, **RECIPE}[name]
 
 
 def method_choices() -> list[tuple[str, str]]:

@@ -1,52 +1,83 @@
-"""What the form of the page asks for, from the values that a browser sends."""
+"""What the form of the page asks for, from the values that a browser sends.
 
-from collections.abc import Sequence
+Of an option of the recipe that is left empty, the recipe's own value holds: no default is written here.
+"""
+
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from maskcorrect_plugin.checks import check_int
-from maskcorrect_plugin.commands.corrector_options import DEFAULT_TOP_K, CorrectorOptions
-from maskcorrect_plugin.commands.method_spec import MethodSpec, check_specs
-from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError
+from torch import nn
+
+from maskcorrect_plugin.checks import check_choice
+from maskcorrect_plugin.corrector import ProbabilityCorrector
+from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError, LayerError
+from maskcorrect_plugin.inference import OUTPUTS
+from maskcorrect_plugin.options import parse_spec
+from maskcorrect_plugin.recipe import PAPER, RECIPES, Recipe
+
+from .shelf import ModelKey
 
 FIELDS: dict[str, Any] = {
     "model": "demo",
     "weights": "DEFAULT",
     "classes": "",
-    "model_output": "logits",
-    "method": "ScoreCAM",
-    "second_method": "",
+    "model_output": OUTPUTS[0],
+    "recipe": PAPER.name,
+    "method": "",
+    "second": "",
     "target_layer": "",
-    "top_k": DEFAULT_TOP_K,
-    "threshold": 0.1,
-    "view": "mask",
-    "fill": "zero",
-    "vote": "distribution",
+    "top_k": None,
+    "views": "",
+    "threshold": None,
+    "fill": "",
+    "pool": "",
+    "candidate_weights": "",
+    "vote": "",
+    "max_gap": None,
+    "temperature": None,
     "true_class": "",
 }
-"""Fields of the form, in the order in which it hands their values over, with what they hold at first. `second_method`
-is what the method is compared with, `true_class` what the photo shows; the others are options of ``maskcorrect
-correct``."""
+"""Fields of the form, in the order in which it hands their values over, with what they hold at first. `second` is what
+the recipe is compared with, `true_class` what the photo shows."""
+CHANGES = ("top_k", "views", "threshold", "fill", "pool", "candidate_weights", "vote", "max_gap", "temperature")
+"""Those that change the recipe: its own options, and the short forms for an option of its only view."""
 TITLES = {
     "model": "Model",
     "weights": "Weights",
     "classes": "Class names",
     "model_output": "The model returns",
+    "recipe": "Recipe",
     "method": "Method",
-    "second_method": "Compare with",
+    "second": "Compare with",
     "target_layer": "Target layer",
     "top_k": "Candidates K",
+    "views": "Views",
     "threshold": "Threshold",
-    "view": "View",
     "fill": "Fill",
+    "pool": "Pool",
+    "candidate_weights": "Weights of candidates",
     "vote": "Vote",
+    "max_gap": "Largest gap",
+    "temperature": "Temperature",
     "true_class": "True class",
 }
 """What the fields are called on the page."""
-REQUIRED = ("model", "weights", "method")
-HIGHEST_THRESHOLD = 0.99
-"""Where the slider ends; 1 would hide everything."""
+REQUIRED = ("model", "weights", "recipe")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of the recipes that a photo is corrected by.
+
+    Attributes:
+        name: What the page calls it.
+        recipe: The recipe.
+    """
+
+    name: str
+    recipe: Recipe
 
 
 @dataclass(frozen=True)
@@ -54,58 +85,69 @@ class Request:
     """One filled-in form.
 
     Attributes:
-        options: The model, and how it is corrected.
-        methods: The attribution method, and the one to compare it with, if there is one.
+        model: Which model.
+        output: What it returns.
+        choices: The recipe, and the one to compare it with, if there is one.
         true_class: Name or index of the class that the photo shows; empty if that is not known.
     """
 
-    options: CorrectorOptions
-    methods: tuple[MethodSpec, ...]
+    model: ModelKey
+    output: str
+    choices: tuple[Choice, ...]
     true_class: str
 
 
-def read_form(values: Sequence[Any], device: str | None = None) -> Request:
+def read_form(values: Sequence[Any], files: Collection[str] | None = None) -> Request:
     """The request, with everything checked that needs no model.
 
     Args:
         values: One for each of `FIELDS`; an emptied field is None or empty text.
-        device: Where the model runs; None is CUDA if there is one, else the CPU.
+        files: Files of recipes that may be read; None allows all.
 
     Raises:
         ValueError, TypeError: a value that is not allowed.
         ImportError: the library of a method is not installed; the message has the command that installs it.
 
     Example:
-        >>> form = {**FIELDS, "method": " CAM ", "second_method": "ScoreCAM[preset=grad_cam]", "top_k": 3}
-        >>> request = read_form(list(form.values()))
-        >>> [spec.text for spec in request.methods], request.options.top_k
-        (['CAM', 'ScoreCAM[preset=grad_cam]'], 3)
+        >>> form = {**FIELDS, "method": " CAM ", "second": "zoom", "top_k": 3}
+        >>> [choice.name for choice in read_form(list(form.values())).choices]
+        ['paper by CAM', 'zoom by CAM']
     """
     given: dict[str, Any] = dict(zip(FIELDS, values, strict=True))
     texts = {name: _text(name, given[name]) for name, default in FIELDS.items() if isinstance(default, str)}
-    names = [texts.pop("method"), texts.pop("second_method")]
-    classes, layer, true_class = texts.pop("classes"), texts.pop("target_layer"), texts.pop("true_class")
-    options = CorrectorOptions(
-        **texts,
-        classes=Path(classes) if classes else None,
-        target_layer=layer or None,
-        top_k=None if given["top_k"] is None else check_int("top_k", given["top_k"], 1),
-        threshold=given["threshold"],
-        candidate_weights="probs",
-        max_gap=None,
-        preset=None,
-        precision="float32",
-        batch_size=None,
-        device=device,
-        compile="off",
-        size=None,
-        mean=None,
-        std=None,
-    )
-    methods = tuple(check_specs([name for name in names if name]))
-    for method in methods:
-        options.check([(method.name, method.options)])
-    return Request(options, methods, true_class)
+    check_choice("model_output", texts["model_output"], OUTPUTS)
+    method, layer = texts["method"], texts["target_layer"]
+    changes = {name: texts.get(name, given[name]) for name in CHANGES}
+    changes = {name: value for name, value in changes.items() if value not in (None, "")}
+    if layer:
+        changes["target_layer"] = layer
+    choices = [_choice(texts["recipe"], method, changes, files)]
+    if second := texts["second"]:
+        if _is_recipe(second):
+            choices.append(_choice(second, method, {"target_layer": layer} if layer else {}, files))
+        else:
+            choices.append(_choice(texts["recipe"], second, changes, files))
+        if choices[1].recipe == choices[0].recipe:
+            raise ArgumentError(f"second must be another correction than {choices[0].name!r}, got {second!r}")
+    for choice in choices:
+        with suppress(LayerError):  # a method that must see its layer can only be made with the real model
+            ProbabilityCorrector(nn.Identity(), recipe=choice.recipe)
+    key = ModelKey(texts["model"], texts["weights"], texts["classes"])
+    return Request(key, texts["model_output"], tuple(choices), texts["true_class"])
+
+
+def _is_recipe(text: str) -> bool:
+    return text.endswith(".json") or parse_spec(text, "second")[0] in RECIPES
+
+
+def _choice(text: str, method: str, changes: dict[str, Any], files: Collection[str] | None) -> Choice:
+    """A recipe by its text, with a method and other options in their places."""
+    if text.endswith(".json") and files is not None and text not in files:
+        raise ArgumentError(
+            f"recipe must be {', '.join(map(repr, RECIPES))} on a page that other computers can reach, got {text!r}"
+        )
+    recipe = Recipe.of(text).replace(**({"method": method} if method else {}), **changes)
+    return Choice(f"{text} by {method}" if method and recipe.method is not None else text, recipe)
 
 
 def in_page_words(message: str) -> str:

@@ -12,6 +12,7 @@ from jinja2 import Environment, Template
 from maskcorrect_plugin.commands.terminal import counted, printable
 from maskcorrect_plugin.functional import top_candidates
 from maskcorrect_plugin.printable import breakable
+from maskcorrect_plugin.recipe_words import views_in_short
 from maskcorrect_plugin.visualization.correction_case import display_names, number
 from maskcorrect_plugin.visualization.pictures import MAX_SHOWN
 
@@ -21,7 +22,7 @@ from .watch import Watch
 WELCOME = (
     '<div class="mc-welcome"><p>Drop a photo into the field and press <em>Correct</em>, or click one of the scenes.</p>'
     "<ol><li>The network says what it sees: its top K answers are the candidates.</li>"
-    "<li>For each of them a map shows what it used; the rest is hidden.</li>"
+    "<li>Maps show what it used; the rest is hidden, or it is shown that part larger.</li>"
     "<li>It is asked again, and what it says is added to what it said.</li></ol></div>"
 )
 """Before anything has been asked for."""
@@ -61,7 +62,7 @@ def result(outcome: PhotoOutcome, notes: Sequence[str] = ()) -> str:
         limits=DEMO_LIMITS if outcome.model == "demo" else "",
         notes=notes,
         methods=[_method(correction, names) for correction in corrections],
-        titles=["Before", *(f"After {correction.method}" for correction in corrections)],
+        titles=["Before", *(f"After {correction.name}" for correction in corrections)],
         rows=_rows(outcome, names),
     )
 
@@ -75,17 +76,17 @@ def _template() -> Template:
 
 
 def _method(correction: Correction, names: Sequence[str]) -> dict[str, str]:
-    """One method: what happened to the answer, what it cost, and the figure."""
+    """One recipe: what happened to the answer, what it cost, and the figure."""
     made = correction.result
     old, new = int(made.prediction[0]), int(made.corrected_prediction[0])
     answer = f"answer kept, {names[old]}" if old == new else f"answer changed, {names[old]} → {names[new]}"
     candidates = ", ".join(names[index] for index in made.candidates[0, :MAX_SHOWN].tolist())
     return {
-        "name": correction.method,
+        "name": correction.name,
         "answer": answer,
         "cost": f"{counted(int(made.forwards[0]), 'forward')}, {correction.seconds:.2f} s",
-        "alternative": f"{correction.method}: {answer}. The photo, the probabilities before and after, and for each of "
-        f"the candidates {candidates} its map and what the network was shown again.",
+        "alternative": f"{correction.name}: {answer}. The photo, the probabilities before and after, and what the "
+        f"network was shown again: {views_in_short(made.settings)}; the candidates are {candidates}.",
         "image": base64.b64encode(correction.figure).decode("ascii"),
     }
 

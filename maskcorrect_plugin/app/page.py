@@ -6,14 +6,12 @@ from typing import Any
 
 import gradio as gr
 
-from maskcorrect_plugin.functional import VOTES
 from maskcorrect_plugin.inference import OUTPUTS
-from maskcorrect_plugin.views import FILLS, VIEWS
 
 from . import markup
 from .answering import Desk
-from .choices import MODELS, method_choices
-from .form import FIELDS, HIGHEST_THRESHOLD, TITLES
+from .choices import MODELS, OWN, method_choices, option_choices, option_named, recipe_choices
+from .form import CHANGES, FIELDS, TITLES
 
 TITLE = "maskcorrect"
 INTRODUCTION = (
@@ -93,25 +91,39 @@ def _fields(start: Mapping[str, Any], locked: Collection[str]) -> dict[str, gr.C
             *arguments, label=TITLES[name], value=start[name], interactive=name not in locked, **options
         )
 
-    methods = method_choices()
-    add("method", gr.Dropdown, methods, allow_custom_value=True)
-    add("second_method", gr.Dropdown, [("nothing", ""), *methods], allow_custom_value=True)
+    def add_option(name: str, **options: Any) -> None:
+        """A field for an option of recipes or views, with its own help and choices."""
+        known = option_named(name)
+        shared: dict[str, Any] = {"info": _sentence(known.help), **options}
+        if known.choices:
+            add(name, gr.Dropdown, option_choices(name), **shared)
+        else:
+            kind = gr.Textbox if isinstance(FIELDS[name], str) else gr.Number
+            add(name, kind, placeholder=OWN[0], **shared)
+
+    methods, recipes = method_choices(), recipe_choices()
+    add("recipe", gr.Dropdown, recipes, allow_custom_value=True)
+    add("method", gr.Dropdown, [OWN, *methods], allow_custom_value=True)
+    add("second", gr.Dropdown, [("nothing", ""), *recipes, *methods], allow_custom_value=True)
     add("true_class", gr.Textbox, placeholder="if you know it")
-    with gr.Row():
-        add("top_k", gr.Number, min_width=100)
-        add("view", gr.Radio, list(VIEWS), min_width=160)
-    add("threshold", gr.Slider, 0, HIGHEST_THRESHOLD, step=0.01, info="Map values at or below it are hidden.")
+    add_option("top_k")
+    with gr.Accordion("Options of the recipe", open=False):
+        gr.Markdown("An empty field leaves the option as the recipe has it.")
+        for name in (*CHANGES, "target_layer"):
+            if name not in fields:
+                add_option(name)
     with gr.Accordion("Model" if "model" in locked else "Another model", open=False):
         specs = "torchvision:NAME, timm:NAME, hf:ORG/NAME, package.module:factory or demo"
         add("model", gr.Dropdown, list(MODELS), allow_custom_value=True, info=specs)
         add("weights", gr.Textbox, info="DEFAULT (the library's own), none (random), or the path of a file")
         add("classes", gr.Textbox, info="Path of a file, one name a line; empty for those of the weights")
         add("model_output", gr.Radio, list(OUTPUTS))
-    with gr.Accordion("More options", open=False):
-        add("fill", gr.Radio, list(FILLS), info="What a mask shows where it hides")
-        add("vote", gr.Radio, list(VOTES), info="What counts of each second answer")
-        add("target_layer", gr.Textbox, info="Name of a module; empty finds the last feature maps")
     return fields
+
+
+def _sentence(help_text: str) -> str:
+    """The help of an option as a sentence."""
+    return f"{help_text[:1].upper()}{help_text[1:]}."
 
 
 def _connect(desk: Desk, scenes: Sequence[tuple[str, str]], parts: _Parts) -> None:

@@ -27,6 +27,7 @@ class ServerOptions:
         weights: See `load_model`.
         classes: A file of class names.
         device: Where models run; None is CUDA if there is one, else the CPU.
+        recipe: What the form begins with: a recipe by name, with changes in brackets, or its file.
     """
 
     host: str = "127.0.0.1"
@@ -35,6 +36,7 @@ class ServerOptions:
     weights: str = "DEFAULT"
     classes: Path | None = None
     device: str | None = None
+    recipe: str = "paper"
 
 
 def serve(options: ServerOptions) -> None:

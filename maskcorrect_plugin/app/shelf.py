@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from maskcorrect_plugin.commands.corrector_options import CorrectorOptions
+import torch
+
 from maskcorrect_plugin.errors import ArgumentError
-from maskcorrect_plugin.models import LoadedModel
+from maskcorrect_plugin.models import LoadedModel, load_model
 
 CAPACITY = 2
 """Models that are kept; the one that was not used for longest goes."""
@@ -19,16 +20,17 @@ POLL = 0.2
 
 
 class ModelKey(NamedTuple):
-    """What tells one loaded model from another."""
+    """What tells one loaded model from another.
+
+    Attributes:
+        model: Its spec.
+        weights: See `load_model`.
+        classes: A file of class names; empty for those of the weights.
+    """
 
     model: str
     weights: str
     classes: str
-
-    @classmethod
-    def of(cls, options: CorrectorOptions) -> "ModelKey":
-        """Of the model that the options name."""
-        return cls(options.model, options.weights, str(options.classes or ""))
 
 
 @dataclass
@@ -45,29 +47,30 @@ class ModelShelf:
     Args:
         only: The one model that may be borrowed; None allows all.
         capacity: Models that are kept, 1 or more.
+        device: Where they run; None is CUDA if there is one, else the CPU.
     """
 
-    def __init__(self, only: ModelKey | None = None, capacity: int = CAPACITY) -> None:
+    def __init__(self, only: ModelKey | None = None, capacity: int = CAPACITY, device: str | None = None) -> None:
         self.only = only
         self.capacity = capacity
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self._places: OrderedDict[tuple[object, ...], _Place] = OrderedDict()
         self._lock = threading.Lock()
 
     @contextmanager
-    def borrow(self, options: CorrectorOptions, begin: Callable[[str], object] = str) -> Iterator[LoadedModel]:
-        """The model that the options name, for the time of the ``with`` block; another borrower of it waits.
+    def borrow(self, key: ModelKey, begin: Callable[[str], object] = str) -> Iterator[LoadedModel]:
+        """A model for the time of the ``with`` block; another borrower of it waits.
 
         A file of weights or of class names that has changed is read again.
 
         Args:
-            options: Name the model and its device.
+            key: Names the model.
             begin: Told in a few words what is being done; what it raises ends the loan.
 
         Raises:
             ArgumentError: another model than the one that is allowed.
             MaskCorrectError: whatever loading it raises; the next borrower tries again.
         """
-        key = ModelKey.of(options)
         if self.only is not None and key != self.only:
             raise ArgumentError(
                 f"model must be {self.only.model!r} as this page was started with it, got {key.model!r} with weights "
@@ -80,10 +83,13 @@ class ModelShelf:
         try:
             if place.loaded is None:
                 begin("Loading the model")
-                place.loaded = options.load()
+                place.loaded = self._load(key)
             yield place.loaded
         finally:
             place.lock.release()
+
+    def _load(self, key: ModelKey) -> LoadedModel:
+        return load_model(key.model, key.weights, class_names=key.classes or None, device=self.device)
 
     def _place(self, key: tuple[object, ...]) -> _Place:
         with self._lock:

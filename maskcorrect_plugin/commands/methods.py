@@ -15,7 +15,7 @@ from maskcorrect_plugin.views import View, view_classes
 TITLES = {"name": "name", "class_aware": "class-aware", "forwards": "forwards", "backwards": "backwards"}
 LEGEND = (
     "Costs are per image, with default options: K candidates, C channels of the target layer (native Score-CAM skips "
-    "constant ones), W windows. The forward that finds the candidates and those that show the views come on top."
+    "constant ones), W windows. The forward that finds the candidates and the K that ask again come on top."
 )
 CONTROL = "control"
 AWARE = {True: "yes", False: "no"}
@@ -93,9 +93,9 @@ def parts_text(width: int, style: Style) -> str:
 
 def _options_of(cls: type[View]) -> str:
     """The options of a view with their defaults, in brackets."""
-    if not dataclasses.is_dataclass(cls) or not dataclasses.fields(cls):
-        return ""
-    return f" [{', '.join(f'{field.name}={field.default}' for field in dataclasses.fields(cls))}]"
+    fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+    known: dict[str, Any] = {field.name: field.default for field in fields}
+    return f" [{', '.join(f'{name}={default}' for name, default in known.items())}]" if known else ""
 
 
 def _line(row: Mapping[str, Any], widths: Mapping[str, int]) -> str:

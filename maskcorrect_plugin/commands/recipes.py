@@ -84,7 +84,7 @@ def named_recipes(
         if base.method == SCORE_CAM and preset is not None:
             base = base.replace(method_options={"preset": preset, **base.method_options})
         guided |= base.method is not None
-        own: Sequence[str | None] = methods if methods and base.method is not None else [None]
+        own: Sequence[str | None] = (methods if base.method is not None else ()) or [None]
         for method in own:
             name = _row_name(text if recipes else None, method, base)
             if name in rows:

@@ -133,7 +133,10 @@ class CorrectRun:
             return None
         from maskcorrect_plugin.visualization import save_figure
 
-        figure = draw_corrected(self.corrector, self.loaded, outcome.inputs, outcome.result, outcome.row)
+        image = outcome.inputs if outcome.picture is None else outcome.picture
+        figure = draw_corrected(
+            self.corrector, self.loaded, image, outcome.result, outcome.row, image_id=str(outcome.path)
+        )
         return self.folder.add_figure(outcome.path.stem, lambda path: save_figure(figure, path))
 
     def _footer(self) -> dict[str, Any]:

@@ -121,6 +121,11 @@ class Comparison:
         names = [row.method if one else f"{row.method} ({row.model} on {row.data})" for row in self.rows]
         return {label: row.group(name) for label, row in zip(names, self.rows, strict=True)}
 
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """What each method's result depends on besides model and images, by the names of `groups`."""
+        identities = [RunFolder.open(row.run).manifest.identity["methods"][row.name_in_run] for row in self.rows]
+        return {name: dict(one) for name, one in zip(self.groups(), identities, strict=True)}
+
     def _repr_html_(self) -> str:
         """The tables, as a notebook shows them."""
         from .text import comparison_html

@@ -18,7 +18,10 @@ from maskcorrect_plugin.evaluation.paper import BOUND as MAX_GAP
 from maskcorrect_plugin.evaluation.statistics import PairedOutcome
 from maskcorrect_plugin.evaluation.text import p_text, verdict
 from maskcorrect_plugin.models import LoadedModel, load_model
+from maskcorrect_plugin.options import default_of
+from maskcorrect_plugin.recipe import PAPER
 from maskcorrect_plugin.results import CorrectionResult
+from maskcorrect_plugin.views import MaskView
 
 from .scenes import CLASS_NAMES, SceneDataset
 
@@ -65,10 +68,11 @@ def run_demo(
     check_int("count", count, 1)
     folder = None if output is None else OutputFolder(output, overwrite=True)
     loaded = load_model("demo")
-    corrector = ProbabilityCorrector(loaded.model, method)
+    corrector = ProbabilityCorrector(loaded.model, method, preprocessing=loaded.preprocessing)
     scenes = SceneDataset("test", count, seed)
     echo(f"{count} held-out scenes of {len(CLASS_NAMES)} classes, corrected by {method} with the paper's settings:")
-    echo("the 5 most probable classes, threshold 0.1, masked image, R = sum of Y[c_k] P_k.\n")
+    threshold = default_of(MaskView, "threshold")
+    echo(f"the {PAPER.top_k} most probable classes, threshold {threshold:g}, masked image, R = sum of Y[c_k] P_k.\n")
     outcome = _evaluate(corrector, loaded, scenes)
     for line in report(outcome):
         echo(line)
@@ -148,12 +152,12 @@ def _draw_cases(
         scene = scenes.scene(index)
         image = Image.fromarray(scene.image)
         inputs = loaded.transform(image).unsqueeze(0)
-        result = corrector.correct(inputs, keep=("attributions", "masked_probs"))
+        result = corrector.correct(inputs, keep=("attributions", "view_probs"))
         figure = draw_correction(
             image,
             result,
             class_names=loaded.class_names,
-            view_images=render_views(corrector, inputs, result, 0, loaded.mean, loaded.std),
+            view_images=render_views(corrector, inputs, result),
             title=f"scene {index}: {kind}",
             label=scene.label,
         )

@@ -6,11 +6,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from maskcorrect_plugin.comparison import Comparison, MethodRow
-from maskcorrect_plugin.evaluation.controls import CONTROLS, is_control
-from maskcorrect_plugin.evaluation.controls.base import ControlInfo
 from maskcorrect_plugin.evaluation.manifest import Manifest
 from maskcorrect_plugin.evaluation.run_folder import RunFolder
 from maskcorrect_plugin.evaluation.summary import SUMMARY_COLUMNS
+from maskcorrect_plugin.recipe_words import METHOD, NO_MAP, kind_of, views_in_short
+from maskcorrect_plugin.registry import describe_methods
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,20 +39,38 @@ class Tried:
         return dict(self.folder.manifest.identity["methods"][self.row.name_in_run])
 
     @property
-    def control(self) -> ControlInfo | None:
-        """What is known of it, if it is a control."""
-        return CONTROLS.get(str(self.settings.get("method")))
+    def kind(self) -> str:
+        """Which of `recipe_words.KINDS` its recipe is."""
+        return kind_of(self.settings)
 
     @property
     def explains(self) -> bool:
-        """It is an attribution method: no control, and no look at the labels."""
-        return not is_control(self.settings.get("method")) and not self.row.leaks
+        """Its views follow the maps of an attribution method: it is no control, and does not look at the labels."""
+        return self.kind == METHOD
+
+    @property
+    def control(self) -> str:
+        """What it shows in place of what the network used, if it is a control; else empty."""
+        if self.explains:
+            return ""
+        views = views_in_short(self.settings)
+        if self.kind == NO_MAP:
+            return f"it follows no map: {views}"
+        method = str(self.settings["method"])
+        known = describe_methods().get(method)
+        return f"{views} by {method if known is None else known.summary}"
 
     @cached_property
     def records(self) -> "pd.DataFrame":
         """One row per image, without whole distributions, which a page has no use for."""
         subset = self.row.summary.definition
-        return self.row.records([*dict.fromkeys(["index", "id", *SUMMARY_COLUMNS, *subset.gap.columns])])
+        return self.row.records([*dict.fromkeys(["index", "id", "saved", *SUMMARY_COLUMNS, *subset.gap.columns])])
+
+    @property
+    def saved(self) -> float:
+        """Pictures of an image that took no forward, because it showed an equal one; 0 where no image could be done."""
+        saved = self.records["saved"].dropna()
+        return float(saved.mean()) if len(saved) else 0.0
 
 
 @dataclass(frozen=True)

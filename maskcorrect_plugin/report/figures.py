@@ -82,18 +82,21 @@ def draw_methods(family: Family, group: str) -> list[Drawing]:
         ),
     ]
     if len(summaries) >= SEVERAL and group == "overall":
-        drawings.append(_draw_costs(summaries, f"{key}-costs"))
+        drawings.append(_draw_costs(family, summaries, f"{key}-costs"))
     return drawings
 
 
-def _draw_costs(summaries: Mapping[str, GroupSummary], key: str) -> Drawing:
+def _draw_costs(family: Family, summaries: Mapping[str, GroupSummary], key: str) -> Drawing:
     costs = "; ".join(
         f"{name}: {formats.number(summary.forwards_per_image)} forwards, "
         f"{formats.points(summary.outcome.difference)} points"
         for name, summary in summaries.items()
     )
+    settings = {tried.name: tried.settings for tried in family.methods}
     caption = "What each method costs, and the accuracy that it gains, with 95 % intervals"
-    return _drawing(partial(draw_cost_gain, summaries), caption, key, f"Points for each method. {costs}.")
+    return _drawing(
+        partial(draw_cost_gain, summaries, settings=settings), caption, key, f"Points for each method. {costs}."
+    )
 
 
 def draw_histograms(family: Family, report: ProtocolReport) -> Drawing:

@@ -14,6 +14,8 @@ from PIL import Image
 
 from maskcorrect_plugin.evaluation.run_folder import THUMBNAILS
 from maskcorrect_plugin.printable import printable
+from maskcorrect_plugin.recipe_words import follows_candidates, read_view, weighted_views
+from maskcorrect_plugin.views import MaskView
 
 from .changed_images import ChangedImage, changed_images, fair_shares, most_telling
 from .families import Family, Tried
@@ -119,14 +121,20 @@ def _family(family: Family, choices: Sequence[_Choice]) -> dict[str, Any]:
 
 
 def _method(choice: _Choice) -> dict[str, Any]:
-    settings = choice.tried.settings
-    masked = settings.get("view") == "mask" and choice.tried.control is None
+    mask = _mask(choice.tried)
     return {
         "name": printable(choice.tried.name),
         "family": choice.family.number,
-        "threshold": settings.get("threshold") if masked else None,
-        "fill": str(settings.get("fill")) if masked else None,
+        "threshold": mask.get("threshold"),
+        "fill": str(mask["fill"]) if "fill" in mask else None,
     }
+
+
+def _mask(tried: Tried) -> dict[str, Any]:
+    """The options of the mask that each candidate's map was made into, which the page can redraw; else empty."""
+    masks = [spec for spec, _ in weighted_views(tried.settings) if follows_candidates(spec)]
+    name, options = read_view(masks[0]) if masks and tried.explains else ("", {})
+    return options if name == MaskView.name else {}
 
 
 def _case(choice: _Choice, number: int, image: ChangedImage, pictured: bool, packed: dict[str, str]) -> dict[str, Any]:

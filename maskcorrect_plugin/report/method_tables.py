@@ -53,6 +53,8 @@ def _group(family: Family, name: str, title: str) -> Group:
 def _columns(family: Family, labelled: int) -> list[Column]:
     several = len(family.fair) > 1
     first = [Column("method", numeric=False), Column("forwards", hint="forwards of the model per image")]
+    if _saves(family):
+        first.append(Column("saved", hint="pictures per image that took no forward, because they equalled another one"))
     last = [
         Column("changed", hint="images with another answer"),
         Column("seconds", hint="seconds per image, on the machine of the run"),
@@ -75,8 +77,10 @@ def _columns(family: Family, labelled: int) -> list[Column]:
 
 def _row(family: Family, tried: Tried, name: str) -> list[Cell]:
     summary, table = tried.row.group(name), tried.row.group(name).outcome
-    tag = LEAKS if tried.row.leaks else "control" if tried.control is not None else ""
+    tag = LEAKS if tried.row.leaks else "control" if not tried.explains else ""
     first = [Cell(tried.name, tag=tag), _number(summary.forwards_per_image)]
+    if _saves(family):
+        first.append(_number(tried.saved))
     last = [counted(summary.changed), _number(tried.row.seconds_per_image, ".2g")]
     if not table.total:
         return [*first, *last]
@@ -95,6 +99,11 @@ def _row(family: Family, tried: Tried, name: str) -> list[Cell]:
     if len(family.fair) > 1:
         results.append(Cell(formats.p_value(holm), holm))
     return [*first, *results, *last]
+
+
+def _saves(family: Family) -> bool:
+    """Whether any recipe of the family saved forwards."""
+    return any(tried.saved > 0 for tried in family.methods)
 
 
 def _number(value: float, form: str = ",.1f") -> Cell:

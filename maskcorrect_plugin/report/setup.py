@@ -4,16 +4,21 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from maskcorrect_plugin.recipe_words import (
+    follows_candidates,
+    is_guided,
+    is_usual,
+    read_view,
+    view_label,
+    view_sentence,
+    weighted_views,
+)
+from maskcorrect_plugin.views import MaskView
+
 from .families import Family, Tried
 from .formats import count, plain_minus, share
 from .tables import Cell, Column, Table
 
-FILLS = {
-    "zero": "the data set's mean colour",
-    "black": "black",
-    "mean": "the image's mean colour",
-    "blur": "a blurred copy of the image",
-}
 FINGERPRINT = 12
 """Characters of a fingerprint that are displayed."""
 
@@ -21,12 +26,13 @@ FINGERPRINT = 12
 def lead(family: Family) -> str:
     """What was done, in two sentences."""
     headline, summary = family.headline, family.headline.row.summary
-    if headline.control is not None:
-        second = f"it was asked again about something else ({headline.control.summary})"
-    elif headline.settings.get("view") == "mask":
-        second = f"it was asked again with what it had not used hidden, as mapped by {headline.name}"
+    views = [spec for spec, _ in weighted_views(headline.settings)]
+    if not headline.explains:
+        second = f"it was asked again about something else ({headline.control})"
+    elif views and all(read_view(spec)[0] == MaskView.name for spec in views):
+        second = f"it was asked again with what it had not used hidden, as mapped by {_mapper(headline)}"
     else:
-        second = f"it was asked again about what it had used, as mapped by {headline.name}"
+        second = f"it was asked again about what it had used, as mapped by {_mapper(headline)}"
     question = " How often was it right before, and how often after?" if summary.overall.outcome.total else ""
     return (
         f"A network was asked about {count(summary.images)} images. Then {second}, and what it said was added to its "
@@ -46,23 +52,28 @@ def steps(family: Family) -> list[str]:
     return [first, *_second_look(family.headline, settings), "Nothing was trained: it is the same network throughout."]
 
 
+def _mapper(tried: Tried) -> str:
+    """What made the maps."""
+    return str(tried.settings.get("method"))
+
+
 def _second_look(tried: Tried, settings: Mapping[str, Any]) -> Iterator[str]:
     """What was asked again, how it was added, and of which images."""
-    if tried.control is not None:
-        yield f"It was asked again about something else: {tried.control.summary}."
+    views = weighted_views(settings)
+    guided = any(is_guided(spec) for spec, _ in views)
+    if not tried.explains:
+        yield f"It was asked again about something else: {tried.control}."
         yield "This is a control; it explains nothing."
-        yield "What it said was added to its first answer, and the sum made a distribution again."
-    else:
+    if guided:
         layer = f" at its layer {settings['target_layer']}" if settings.get("target_layer") else ""
+        made = "a map of what the network used" if tried.explains else "a map"
         yield (
-            f"Its {settings.get('top_k')} most probable classes are the candidates. For each of them {tried.name} "
-            f"made a map of what the network used{layer}."
+            f"Its {settings.get('top_k')} most probable classes are the candidates. For each of them {_mapper(tried)} "
+            f"made {made}{layer}."
         )
-        yield _shown_again(settings)
-        yield (
-            f"It was asked again about each of these images. What it said, weighted by {_weights(settings)}, was "
-            f"added to its first answer{_vote(settings)}, and the sum made a distribution again."
-        )
+    for spec, _ in views:
+        yield view_sentence(spec)
+    yield f"It was asked again about each of these pictures. {_pooled(settings, views)}"
     if settings.get("max_gap") is not None:
         yield (
             f"Only images whose first answer lies less than {settings['max_gap']:g} above the fifth were corrected; "
@@ -70,21 +81,27 @@ def _second_look(tried: Tried, settings: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _shown_again(settings: Mapping[str, Any]) -> str:
-    view, threshold = settings.get("view"), settings.get("threshold")
-    if view == "mask" and threshold is not None:
-        fill = FILLS.get(str(settings.get("fill")), "the fill")
-        return (
-            "The image was multiplied with the map, map values at or below "
-            f"{threshold:g} counting as 0: what the network did not use for the class gives way to {fill}."
-        )
-    if view == "crop" and threshold is not None:
-        return f"The image was cropped to where the map exceeds {threshold:g}, and enlarged."
-    return f"From the image and the map the view {view!r} made another image."
+def _pooled(settings: Mapping[str, Any], views: Sequence[tuple[str, float]]) -> str:
+    """How what it said was put together."""
+    by_candidate = [spec for spec, _ in views if follows_candidates(spec)]
+    weighted = ""
+    if by_candidate:
+        some = "" if len(by_candidate) == len(views) else " for pictures of a candidate"
+        weighted = f", weighted{some} by {_weights(settings)},"
+    by_view = ""
+    if any(weight != 1 for _, weight in views):
+        by_view = f" The views weigh {', '.join(f'{view_label(spec)} {weight:.3g}' for spec, weight in views)}."
+    temperature = "" if is_usual(settings, "temperature") else f" Temperature {settings['temperature']:g}."
+    if settings.get("pool") == "log":
+        done = f"The logarithm of what it said{weighted} was added to that of its first answer"
+    else:
+        done = f"What it said{weighted} was added to its first answer{_vote(settings)}"
+    return f"{done}, and the sum made a distribution again.{by_view}{temperature}"
 
 
 def _weights(settings: Mapping[str, Any]) -> str:
-    return "1/K" if settings.get("weights") == "uniform" else "the probability of the candidate"
+    uniform = settings.get("candidate_weights") == "uniform"
+    return "1/K" if uniform else "the probability of the candidate"
 
 
 def _vote(settings: Mapping[str, Any]) -> str:

@@ -119,25 +119,24 @@ def _plain(value: float) -> str:
 def beside_controls(family: Family) -> str:
     """What the best control does beside the headline, image by image: is the gain owed to the maps?"""
     headline = family.headline
-    controls = [tried for tried in family.fair if tried.control is not None and tried is not headline]
+    controls = [tried for tried in family.fair if not tried.explains and tried is not headline]
     if not headline.row.summary.overall.outcome.total:
         return ""
     if not controls:
-        if headline.control is not None:
+        if not headline.explains:
             return ""
         return (
-            "No control was run. A second look that explains nothing, such as a mirrored image (control:hflip), "
-            "would tell whether a gain is owed to the maps."
+            "No control was run. A second look that explains nothing, such as one that follows no map (unguided) or "
+            "another image's map (control:other_image), would tell whether a gain is owed to the maps."
         )
     best = max(controls, key=lambda tried: tried.row.summary.overall.outcome.difference)
     summary = best.row.summary.overall
     columns = [*PAIRED_COLUMNS, "failure"]
     pair = compare_corrected(headline.row.records(columns), best.row.records(columns)).outcome
     strongest = f"The strongest of {len(controls)} controls" if len(controls) > 1 else "The control"
-    asked = best.control.summary if best.control else ""
     return (
-        f"{strongest}, {best.name} ({asked}; no explanation), comes to {points(summary.outcome.difference)} points for "
-        f"{_plain(summary.forwards_per_image)} forwards an image, where {headline.name} comes to "
+        f"{strongest}, {best.name} ({best.control}; no explanation), comes to {points(summary.outcome.difference)} "
+        f"points for {_plain(summary.forwards_per_image)} forwards an image, where {headline.name} comes to "
         f"{points(headline.row.summary.overall.outcome.difference)} for "
         f"{_plain(headline.row.summary.overall.forwards_per_image)}. On the same images it alone is right "
         f"{count(pair.fixed)} times, {headline.name} alone {count(pair.broken)} times "

@@ -56,7 +56,7 @@ class ImageBatch:
         """Some of the images only."""
         chosen = rows.tolist()
         return ImageBatch(
-            self.inputs if len(chosen) == len(self) else self.inputs[rows],
+            self.inputs if chosen == list(range(len(self))) else self.inputs[rows],
             None if self.pictures is None else tuple(self.pictures[row] for row in chosen),
             self.preprocessing,
             None if self.ids is None else tuple(self.ids[row] for row in chosen),
@@ -100,6 +100,15 @@ class Shown:
     make: Callable[[Tensor, Tensor], Tensor] | None = None
 
 
+_known: dict[type, str] = {}
+"""Classes that a text form can name: see `known_as`."""
+
+
+def known_as(name: str, cls: type["View"]) -> None:
+    """Notes that a view of exactly this class is written by this name, and not by where its class is found."""
+    _known.setdefault(cls, name)
+
+
 class View(ABC):
     """How an image is shown to the network again. Subclass it for a view of your own.
 
@@ -130,8 +139,7 @@ class View(ABC):
 
     @property
     def _spec_name(self) -> str:
-        own = "name" in vars(type(self)) and type(self).__module__.startswith("maskcorrect_plugin.")
-        return self.name if own else qualified_name(type(self))
+        return _known.get(type(self)) or qualified_name(type(self))
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -221,7 +229,7 @@ class OptionView(View):
     @property
     def label(self) -> str:
         """Name, and those of the options that differ from the defaults of this view."""
-        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        defaults = {name: known.default for name, known in options_of(self).items()}
         own = {name: value for name, value in self.settings.items() if describe(value) != describe(defaults[name])}
         return format_spec(self._spec_name, describe(own))
 

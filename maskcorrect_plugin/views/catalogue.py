@@ -10,13 +10,15 @@ from maskcorrect_plugin.checks import check_choice
 from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError
 from maskcorrect_plugin.options import check_names, options_of, parse_spec
 
-from .base import OptionView, View
+from .base import OptionView, View, known_as
 from .crop import CropView, ZoomView
 from .mask import MaskView
 from .unguided import CenterView, CornersView, FlipView, RandomCropsView, TenCropView, WholeView
 
 GROUP = "maskcorrect_plugin.views"
 _OWN = (MaskView, CropView, ZoomView, FlipView, WholeView, CornersView, CenterView, TenCropView, RandomCropsView)
+for _cls in _OWN:
+    known_as(_cls.name, _cls)
 
 
 @cache
@@ -31,7 +33,8 @@ def view_classes() -> dict[str, type[View]]:
         except Exception as error:  # noqa: BLE001  (a plug-in can fail in any way)
             warnings.warn(f"view {point.name!r} is broken and left out: {error!r}", stacklevel=2)
             continue
-        classes.setdefault(point.name, found)
+        if classes.setdefault(point.name, found) is found:
+            known_as(point.name, found)
     return classes
 
 
@@ -59,6 +62,7 @@ def create_view(view: str | View, **options: Any) -> View:
         >>> create_view("mask").spec
         'mask[threshold=0.1,fill=zero,map=candidates]'
     """
+    classes = view_classes()  # first: the text form of an object goes by them
     if isinstance(view, View):
         if options:
             raise ArgumentTypeError(f"a view given as an object has its own options; remove {', '.join(options)}")
@@ -66,12 +70,12 @@ def create_view(view: str | View, **options: Any) -> View:
     if not isinstance(view, str):
         raise ArgumentTypeError(f"view must be a name such as 'zoom[threshold=0.3]' or a View, got {view!r}")
     name, written = parse_spec(view, "view")
-    if "." in name and name not in view_classes():
+    if "." in name and name not in classes:
         raise ArgumentError(
             f"view {name!r} is a class of somebody's own, which a text cannot make again; pass the object, or give it "
             f"an entry point of the group {GROUP}"
         )
-    cls = view_classes()[check_choice("view", name, list_views())]
+    cls = classes[check_choice("view", name, tuple(classes))]
     given = {**written, **options}
     if isinstance(given.get("fill"), str) and given["fill"].startswith("tensor "):
         raise ArgumentError(f"view {view!r} has a tensor, of which a text holds the digest only; pass the object")

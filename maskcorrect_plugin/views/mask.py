@@ -84,7 +84,8 @@ def black(mean: Sequence[float] | None, std: Sequence[float] | None) -> Tensor:
     """Black (pixel value 0) in normalised space: ``-mean / std`` per colour channel, tensor (1,C,1,1)."""
     if mean is None or std is None:
         raise ArgumentError(
-            "fill='black' needs the normalisation's mean and std: pass preprocessing= (load_model(...).preprocessing); got none"
+            "fill='black' needs the normalisation's mean and std: pass preprocessing= (load_model(...).preprocessing); "
+            "got none"
         )
     if len(mean) != len(std) or min(std) <= 0:
         raise ArgumentError(f"mean and std must have one value per channel, std above 0; got mean={mean}, std={std}")

@@ -8,9 +8,11 @@ from .figures import draw_correction, draw_outcome, save_figure
 from .gap_figures import draw_gap_bins, draw_gap_histograms
 from .method_figures import draw_accuracies, draw_fixed_broken
 from .method_grid import draw_methods
-from .pictures import render_views
+from .rendered_views import RenderedView, RenderedViews, render_views
 
 __all__ = [
+    "RenderedView",
+    "RenderedViews",
     "denormalize",
     "draw_accuracies",
     "draw_confused_classes",

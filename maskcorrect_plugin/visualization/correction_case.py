@@ -8,11 +8,17 @@ import numpy as np
 from torch import Tensor
 
 from maskcorrect_plugin.checks import check_int
-from maskcorrect_plugin.errors import ArgumentError
+from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError
 from maskcorrect_plugin.models.class_names import default_class_names
+from maskcorrect_plugin.options import default_of
+from maskcorrect_plugin.pictures import Box
+from maskcorrect_plugin.recipe import Recipe
+from maskcorrect_plugin.recipe_words import follows_candidates, is_guided, read_view, view_label
 from maskcorrect_plugin.results import CorrectionResult
+from maskcorrect_plugin.views import MERGED, view_classes
 
 from .pictures import MAX_SHOWN, Pixels, as_picture, kept_maps
+from .rendered_views import RenderedViews, guiding_maps
 
 TOP_CLASSES = 5
 """Of the classes before and of those after, so many are drawn as bars."""
@@ -21,37 +27,62 @@ NEGLIGIBLE = 0.0005
 
 
 @dataclass(frozen=True)
+class Shown:
+    """One picture that the network was shown again, and what it said to it.
+
+    Attributes:
+        label: Which view, in a few characters.
+        picture: What was shown; None if that was not given.
+        answer: The most probable class.
+        prob: Its probability.
+        flat: The map behind it carried no information, so that the picture is the input.
+        box: Where it was cut out of the original; None where it was not.
+    """
+
+    label: str
+    picture: Pixels | None
+    answer: int
+    prob: float
+    flat: bool
+    box: Box | None
+
+
+@dataclass(frozen=True)
 class Candidate:
-    """One of the classes that the network was asked about again.
+    """One of the classes whose maps are followed one by one.
 
     Attributes:
         index: The class.
         prob: Its probability before, ``Y[c_k]``.
         values: Its map, (H,W).
-        view: What the network was shown for it, a picture; None if that was not given.
-        said: What the network then said of the class: ``P_k[c_k]``.
         flat: The map carried no information.
+        shown: What was shown by each view that follows its map.
+        said: What the network then said of the class, likewise: ``P_k[c_k]``.
     """
 
     index: int
     prob: float
     values: Pixels
-    view: Pixels | None
-    said: float
     flat: bool
+    shown: tuple[Shown, ...]
+    said: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One image of a result.
+    """One image of a result. Where `max_gap` passed it unchanged, nothing was shown again.
 
     Attributes:
         picture: (H,W,3).
         names: Of all M classes, as they are displayed.
         before: ``Y``, (M,).
         after: The corrected distribution, (M,).
-        candidates: Those that are shown; none where `max_gap` passed the image unchanged.
-        hidden: Number of candidates that are not shown.
+        candidates: Those that are shown; none where no view follows the maps one by one.
+        merged: The merged map (H,W), where a view follows it.
+        others: What was shown by views that follow the merged map or none.
+        original: The original picture (h,w,3), where something was cut out of it.
+        place: Where the input lies in the original.
+        hidden: Number of candidates and pictures that are not shown.
         corrected: False where `max_gap` passed the image unchanged.
         gap: ``Y[c_1] - Y[c_min(5,M)]``.
         label: The true class, if known.
@@ -63,11 +94,25 @@ class Case:
     before: Pixels
     after: Pixels
     candidates: list[Candidate]
+    merged: Pixels | None
+    others: list[Shown]
+    original: Pixels | None
+    place: Box | None
     hidden: int
     corrected: bool
     gap: float
     label: int | None
     settings: dict[str, Any]
+
+    @property
+    def pictured(self) -> list[Shown]:
+        """Those of `others` of which there is a picture."""
+        return [shown for shown in self.others if shown.picture is not None]
+
+    def boxes(self) -> list[Box]:
+        """Where pictures were cut out of the original, each box once."""
+        shown = [*self.others, *(each for candidate in self.candidates for each in candidate.shown)]
+        return list(dict.fromkeys(each.box for each in shown if each.box is not None))
 
     @property
     def answer(self) -> int:
@@ -107,32 +152,33 @@ def make_case(
     result: CorrectionResult,
     index: int,
     class_names: Sequence[str] | None,
-    view_images: Tensor | None,
+    view_images: RenderedViews | None,
     label: int | None,
 ) -> Case:
     """Checks the arguments of `draw_correction`, which says what they are."""
-    maps = kept_maps(result, index)
-    if result.masked_probs is None:
+    check_int("index", index, 0, len(result) - 1)
+    if result.view_probs is None:
         raise ArgumentError(
-            "result must hold its masked_probs, got None; "
-            "keep them with correct(inputs, keep=('attributions', 'masked_probs'))"
+            "result must hold its view_probs, got None; keep them with correct(inputs, keep=('attributions', "
+            "'view_probs'))"
         )
     picture = as_picture(image)
-    if picture.shape[:2] != tuple(maps.shape[-2:]):
-        raise ArgumentError(
-            f"image must be as large as the result's maps, {tuple(maps.shape[-2:])} (H,W), got {picture.shape[:2]}; "
-            "denormalize(inputs, mean, std) gives the picture that belongs to them"
-        )
+    _check_size(picture, result, index)
     num_classes = result.probs.shape[1]
     corrected = bool(result.corrected[index])
-    candidates = _candidates(result, index, maps, view_images)
+    taking = _Taking(result, index, view_images if corrected else None)
+    original = None if taking.rendered is None else taking.rendered.original
     return Case(
         picture=picture,
         names=display_names(class_names, num_classes),
         before=result.probs[index].float().cpu().numpy(),
         after=result.corrected_probs[index].float().cpu().numpy(),
-        candidates=candidates if corrected else [],
-        hidden=len(maps) - len(candidates) if corrected else 0,
+        candidates=taking.candidates() if corrected else [],
+        merged=taking.merged() if corrected else None,
+        others=taking.others() if corrected else [],
+        original=None if original is None else as_picture(original.permute(1, 2, 0).cpu().numpy()),
+        place=None if taking.rendered is None else taking.rendered.place,
+        hidden=taking.hidden() if corrected else 0,
         corrected=corrected,
         gap=float(result.gap[index]),
         label=None if label is None else check_int("label", label, 0, num_classes - 1),
@@ -140,26 +186,98 @@ def make_case(
     )
 
 
-def _candidates(result: CorrectionResult, index: int, maps: Tensor, view_images: Tensor | None) -> list[Candidate]:
-    shown = min(len(maps), MAX_SHOWN)
-    views: list[Pixels | None] = [None] * shown
-    if view_images is not None:
-        if not isinstance(view_images, Tensor) or view_images.ndim != 4 or len(view_images) not in (shown, len(maps)):
-            given = tuple(view_images.shape) if isinstance(view_images, Tensor) else type(view_images).__name__
-            raise ArgumentError(f"view_images must be a tensor ({shown},3,H,W), one for each candidate, got {given}")
-        views = [as_picture(view, "view_images") for view in view_images[:shown]]
-    classes = result.candidates[index].tolist()
-    return [
-        Candidate(
-            index=classes[k],
-            prob=float(result.probs[index, classes[k]]),
-            values=maps[k].float().cpu().numpy(),
-            view=views[k],
-            said=float(result.masked_probs[index, k, classes[k]]) if result.masked_probs is not None else 0.0,
-            flat=bool(result.flat[index, k]),
+def _check_size(picture: Pixels, result: CorrectionResult, index: int) -> None:
+    if any(is_guided(spec) for spec, _ in result.columns) or result.attributions is not None:
+        size = tuple(kept_maps(result, index).shape[-2:])
+        if picture.shape[:2] != size:
+            raise ArgumentError(
+                f"image must be as large as the result's maps, {size} (H,W), got {picture.shape[:2]}; "
+                "denormalize(inputs, mean, std) gives the picture that belongs to them"
+            )
+
+
+class _Taking:
+    """Takes what was shown of one image out of a result.
+
+    Args:
+        result: With ``view_probs``, and ``attributions`` if a view follows maps.
+        index: Which image.
+        rendered: The pictures, if they were given.
+    """
+
+    def __init__(self, result: CorrectionResult, index: int, rendered: RenderedViews | None) -> None:
+        if rendered is not None and not isinstance(rendered, RenderedViews):
+            raise ArgumentTypeError(f"view_images must be what render_views gives, got {type(rendered).__name__}")
+        if rendered is not None and len(rendered.views) != len(result.columns):
+            raise ArgumentError(
+                f"view_images must be of the result's {len(result.columns)} views, got those of {len(rendered.views)}"
+            )
+        self.result, self.index, self.rendered = result, index, rendered
+        specs = [spec for spec, _ in result.columns]
+        self.by_candidate = [view for view, spec in enumerate(specs) if self._follows_candidates(view, spec)]
+        self.by_merged = [view for view, spec in enumerate(specs) if is_guided(spec) and view not in self.by_candidate]
+        self.weights = str(result.settings.get("candidate_weights", default_of(Recipe, "candidate_weights")))
+
+    def _follows_candidates(self, view: int, spec: str) -> bool:
+        """Of a class that is not known the number of its pictures has to tell."""
+        as_many = self.result.columns[view][1] == self.result.candidates.shape[1]
+        guessed = read_view(spec)[0] not in view_classes() and self.result.settings.get("method") is not None
+        return follows_candidates(spec) or (guessed and as_many and not is_guided(spec))
+
+    def candidates(self) -> list[Candidate]:
+        """Those that are shown."""
+        if not self.by_candidate:
+            return []
+        maps = kept_maps(self.result, self.index)
+        classes = self.result.candidates[self.index].tolist()
+        made = []
+        for k, one in enumerate(classes[:MAX_SHOWN]):
+            shown = tuple(self._shown(view, k) for view in self.by_candidate)
+            said = tuple(float(self._probs(view, k)[one]) for view in self.by_candidate)
+            prob = float(self.result.probs[self.index, one])
+            values = maps[k].float().cpu().numpy()
+            made.append(Candidate(one, prob, values, any(each.flat for each in shown), shown, said))
+        return made
+
+    def merged(self) -> Pixels | None:
+        """The merged map."""
+        if not self.by_merged:
+            return None
+        values: Pixels = guiding_maps(self.result, self.index, MERGED, self.weights)[0, 0].float().cpu().numpy()
+        return values
+
+    def others(self) -> list[Shown]:
+        """What was shown by views that do not follow the candidates' maps one by one."""
+        views = [view for view in range(len(self.result.columns)) if view not in self.by_candidate]
+        views.sort(key=lambda view: view not in self.by_merged)
+        return [self._shown(view, k) for view in views for k in range(min(self.result.columns[view][1], MAX_SHOWN))]
+
+    def hidden(self) -> int:
+        """How many are left out."""
+        counts = [count for view, (_, count) in enumerate(self.result.columns) if view not in self.by_candidate]
+        if self.by_candidate:
+            counts.append(self.result.candidates.shape[1])
+        return sum(max(0, count - MAX_SHOWN) for count in counts)
+
+    def _probs(self, view: int, k: int) -> Tensor:
+        if self.result.view_probs is None:
+            raise ArgumentError("result must hold its view_probs, got None")
+        return self.result.view_probs[self.index, self.result.columns_of(view)][k]
+
+    def _shown(self, view: int, k: int) -> Shown:
+        spec, count = self.result.columns[view]
+        probs = self._probs(view, k)
+        answer = int(probs.argmax())
+        several = count > 1 and view not in self.by_candidate
+        rendered = None if self.rendered is None else self.rendered.views[view]
+        return Shown(
+            label=view_label(spec) + (f" ({k + 1})" if several else ""),
+            picture=None if rendered is None else as_picture(rendered.images[k], "view_images"),
+            answer=answer,
+            prob=float(probs[answer]),
+            flat=bool(self.result.flat[self.index, self.result.columns_of(view)][k]),
+            box=None if rendered is None else rendered.boxes[k],
         )
-        for k in range(shown)
-    ]
 
 
 def display_names(class_names: Sequence[str] | None, num_classes: int) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from maskcorrect_plugin.functional import GAP_RANK
+from maskcorrect_plugin.recipe_words import is_usual, views_in_short
 
 from .correction_case import Candidate, Case, number
 from .palette import (
@@ -25,6 +26,7 @@ from .palette import (
     wrap,
 )
 from .pictures import FLAT, draw_map_scale, fitted_size, overlay, show_picture
+from .view_strip import WIDEST, Strip, draw_boxes, frame_panel
 
 WIDTHS = {0: 5.2, 1: 5.2, 3: 5.8}
 """Inches, by the number of candidates, where the page's width is too much."""
@@ -32,6 +34,8 @@ ONE_ROW, PER_ROW = 6, 5
 """Up to so many candidates stand side by side; more of them take two rows of so many."""
 INPUT = 1.75
 """Inches: width of the input."""
+NARROW_STRIP = 2
+"""Panels of views that follow no candidate, beyond which the figure takes the page's width."""
 PITCH, BAR = (0.29, 0.42), 0.115
 """Inches from class to class among the bars, at least and at most, and the thickness of one bar."""
 GAP, SIDE = 0.08, 0.2
@@ -45,8 +49,8 @@ CHIP = 0.85
 class Layout:
     """Where everything stands, in inches from the upper left corner, so that nothing can overlap.
 
-    On top the input and the bars, below them the candidates. With one or two candidates, map and view stand side by
-    side; with more, the view stands below the map.
+    On top the input and the bars, below them the candidates, below these the `Strip` of everything else. With one or
+    two candidates and one view of them, map and picture stand side by side; else the pictures stand below the map.
 
     Attributes:
         width: Of the figure.
@@ -56,44 +60,64 @@ class Layout:
         bars: Left and top of the bars with their names; they reach to the right edge. Their key is above.
         pitch: From class to class among the bars.
         names: Of the candidates, broken into lines.
+        captions: Of the candidates, below the picture of each view, broken into lines.
         true: The name of the true class, broken into lines; empty where it is not known.
         maps: Left and top of each candidate's map.
-        step: From the upper left corner of a map to that of its view: right, down.
+        step: From the upper left corner of a map to that of the first picture: right, down.
+        next: From there to that of the next picture, down.
+        strip: What follows the merged map, or none.
         title: The heading, broken into lines.
         footer: Top of the line below everything.
     """
 
     def __init__(self, case: Case, title: str | None) -> None:
         count = len(case.candidates)
-        views = any(candidate.view is not None for candidate in case.candidates)
+        rows = max((len(candidate.shown) for candidate in case.candidates), default=0)
+        pictured = any(shown.picture is not None for candidate in case.candidates for shown in candidate.shown)
         aspect = case.picture.shape[0] / case.picture.shape[1]
-        self.width = WIDTHS.get(count, PAGE_WIDTH)
+        self.width = PAGE_WIDTH if _wide(case) else WIDTHS.get(count, PAGE_WIDTH)
         self.title = wrap(title or _default_title(case), self.width - 2 * EDGE - CHIP, LARGE, 2, "bold")
-        side_by_side = views and count <= 2
+        side_by_side = pictured and count <= 2 and rows == 1
         per_row = max(count, 1) if count <= ONE_ROW else PER_ROW
-        rows = -(-count // per_row)
+        lines = -(-count // per_row)
         each = 2 if side_by_side else 1
         self.cell = (self.width - 2 * EDGE - SIDE + GAP) / (per_row * each) - GAP
+        if count == 1 and not side_by_side:
+            self.cell = min(self.cell, WIDEST)
         self.panel = fitted_size(self.cell, aspect)
-        self.step = (self.cell + GAP, 0.0) if side_by_side else (0.0, self.panel[1] + GAP)
 
         self.names = [wrap(case.names[candidate.index], self.cell, NORMAL) for candidate in case.candidates]
-        caption = (max((name.count("\n") for name in self.names), default=0) + 2) * NORMAL * LINE + 0.06
-        below = caption + self.panel[1] + (self.step[1] if views else 0) + 2 * NORMAL * LINE
-        heading = EDGE + (self.title.count("\n") + 1) * LARGE * LINE + NORMAL * LINE + 0.12
+        self.captions = [_captions(case, candidate, self.cell, pictured) for candidate in case.candidates]
+        tallest = max((_lines(text) for texts in self.captions for text in texts), default=0) * NORMAL * LINE + 0.06
+        self.step = (self.cell + GAP, 0.0) if side_by_side else (0.0, self.panel[1] + GAP)
+        self.next = self.panel[1] + tallest + GAP / 2
+        under = tallest if side_by_side or not pictured else GAP + (rows - 1) * self.next + self.panel[1] + tallest
+        caption = (max(map(_lines, self.names), default=0) + 1) * NORMAL * LINE + 0.06
+        below = caption + self.panel[1] + under
+        heading = EDGE + _lines(self.title) * LARGE * LINE + NORMAL * LINE + 0.12
         input_size = fitted_size(INPUT, aspect)
         self.picture = (EDGE + (INPUT - input_size[0]) / 2, heading, *input_size)
         self.true = wrap(f"true class: {case.names[case.label]}", INPUT, NORMAL) if case.label is not None else ""
         classes = len(case.bar_classes())
         self.pitch = min(max(input_size[1] / classes, PITCH[0]), PITCH[1])
         self.bars = (EDGE + INPUT + 0.2, heading)
-        under = (self.true.count("\n") + 1) * NORMAL * LINE + 0.05 if self.true else 0
-        start = heading + max(input_size[1] + under, classes * self.pitch) + 0.14
+        told = _lines(self.true) * NORMAL * LINE + 0.05 if self.true else 0
+        start = heading + max(input_size[1] + told, classes * self.pitch) + 0.14
         self.maps = [
             (EDGE + SIDE + k % per_row * each * (self.cell + GAP), start + k // per_row * below + caption)
             for k in range(count)
         ]
-        self.footer = start + rows * below
+        self.strip = Strip(case, self.width, start + lines * below)
+        self.footer = self.strip.bottom
+
+
+def _lines(text: str) -> int:
+    return text.count("\n") + 1
+
+
+def _wide(case: Case) -> bool:
+    """Whether what is beside the candidates needs the page's width."""
+    return len(case.pictured) + (case.merged is not None) + (case.original is not None) > NARROW_STRIP
 
 
 def correction_figure(case: Case, title: str | None) -> Figure:
@@ -105,6 +129,7 @@ def correction_figure(case: Case, title: str | None) -> Figure:
     _draw_bars(figure, case, layout)
     for k, candidate in enumerate(case.candidates):
         _draw_candidate(figure, case, layout, k, candidate)
+    _draw_strip(figure, case, layout.strip)
     _draw_footer(figure, case, layout)
     return figure
 
@@ -134,6 +159,21 @@ def _draw_input(figure: Figure, case: Case, layout: Layout) -> None:
     axes.set_xlabel(layout.true, size=NORMAL, labelpad=3, parse_math=False)
 
 
+def _captions(case: Case, candidate: Candidate, width: float, pictured: bool) -> list[str]:
+    """What the network said to the pictures of a candidate, one text for each; without pictures all in one."""
+    texts = []
+    for shown, said in zip(candidate.shown, candidate.said, strict=True):
+        text = f"asked again: {number(said)}"
+        if not pictured and len(candidate.shown) > 1:
+            text = wrap(f"{shown.label}: {number(said)}", width, NORMAL)
+        if shown.answer != candidate.index:
+            prob = f" {number(shown.prob)}"
+            name = wrap(f"→ {case.names[shown.answer]}", width - text_width(prob, NORMAL), NORMAL, 1)
+            text += f"\n{name}{prob}"
+        texts.append(text)
+    return texts if pictured else ["\n".join(texts)]
+
+
 def _draw_candidate(figure: Figure, case: Case, layout: Layout, k: int, candidate: Candidate) -> None:
     left, top = layout.maps[k]
     left += (layout.cell - layout.panel[0]) / 2
@@ -146,15 +186,34 @@ def _draw_candidate(figure: Figure, case: Case, layout: Layout, k: int, candidat
         axes.set_ylabel("map", size=NORMAL, labelpad=3)
     if candidate.flat:
         draw_note(axes, FLAT)
-    if candidate.view is not None:
-        right, down = layout.step
-        axes = show_picture(figure, (left + right, top + down, *layout.panel), candidate.view)
-        word = {"mask": "masked", "crop": "cropped"}.get(case.settings.get("view", ""), "view")
-        if right:
-            axes.set_title(word, size=NORMAL, pad=3)
-        elif first_in_row:
-            axes.set_ylabel(word, size=NORMAL, labelpad=3)
-    axes.set_xlabel(f"asked again: {number(candidate.said)}", size=NORMAL, labelpad=3)
+    right, down = layout.step
+    boxes = case.boxes()
+    for shown, text in zip(candidate.shown, layout.captions[k], strict=False):
+        if shown.picture is not None:
+            axes = show_picture(figure, (left + right, top + down, *layout.panel), shown.picture)
+            frame_panel(axes, boxes, shown)
+            if right:
+                axes.set_title(shown.label, size=NORMAL, pad=3, parse_math=False)
+            elif first_in_row:
+                axes.set_ylabel(shown.label, size=NORMAL, labelpad=3, parse_math=False)
+            down += layout.next
+        axes.set_xlabel(text, size=NORMAL, labelpad=3, parse_math=False)
+
+
+def _draw_strip(figure: Figure, case: Case, strip: Strip) -> None:
+    """The original with the boxes cut out of it, the merged map, and what the other views showed."""
+    for tile in strip.tiles:
+        axes = show_picture(figure, tile.place, tile.picture)
+        axes.set_title(tile.title, size=NORMAL, pad=3, parse_math=False)
+        axes.set_xlabel(tile.caption, size=NORMAL, labelpad=3, parse_math=False)
+        if tile.shown is not None:
+            frame_panel(axes, case.boxes(), tile.shown)
+            if tile.shown.flat:
+                draw_note(axes, FLAT)
+        elif tile.is_original:
+            draw_boxes(axes, case)
+    if strip.text:
+        add_text(figure, EDGE, strip.text_top, strip.text, NORMAL)
 
 
 def _draw_bars(figure: Figure, case: Case, layout: Layout) -> None:
@@ -205,25 +264,30 @@ def _draw_footer(figure: Figure, case: Case, layout: Layout) -> None:
     if not case.corrected:
         add_text(figure, EDGE, layout.footer, wrap(describe(case), layout.width - 2 * EDGE, NORMAL, 2))
         return
-    add_text(figure, EDGE, layout.footer, wrap(describe(case), layout.width - 1.4, SMALL, 2), SMALL, color=MUTED)
-    draw_map_scale(figure, layout.width - EDGE, layout.footer)
+    maps = bool(case.candidates) or case.merged is not None
+    room = layout.width - (1.4 if maps else 2 * EDGE)
+    add_text(figure, EDGE, layout.footer, wrap(describe(case), room, SMALL, 2), SMALL, color=MUTED)
+    if maps:
+        draw_map_scale(figure, layout.width - EDGE, layout.footer)
 
 
 def describe(case: Case) -> str:
-    """The settings in words; options beyond the paper only where they are used."""
-    settings = {name: value for name, value in case.settings.items() if value is not None}
+    """The recipe in words; options beyond the paper only where they are used."""
+    settings = case.settings
     gap = f"gap p1 − p{min(GAP_RANK, len(case.before))} = {number(case.gap)}"
     if not case.corrected:
-        return f"{gap} is not below max_gap = {settings.get('max_gap')}: nothing was masked and asked again."
-    if settings.get("view") != "mask":
-        settings.pop("fill", None)
-    usual = {"vote": "distribution", "weights": "probs"}
-    origin = {"method": "{}", "preset": "({})", "target_layer": "at {}"}
-    parts = [" ".join(text.format(settings[name]) for name, text in origin.items() if name in settings)]
-    options = {"top_k": "K = {}", "view": "view {}"}
-    options |= {name: name + " {}" for name in ("threshold", "fill", "vote", "weights", "max_gap")}
-    shown = [name for name in options if name in settings and settings[name] != usual.get(name)]
-    parts += [options[name].format(settings[name]) for name in shown] + [gap]
+        return f"{gap} is not below max_gap = {settings.get('max_gap')}: nothing was shown again."
+    method = settings.get("method")
+    preset = dict(settings.get("method_options") or {}).get("preset")
+    layer = settings.get("target_layer")
+    origin = " ".join(
+        [*([str(method)] if method else []), *([f"({preset})"] if preset else []), *([f"at {layer}"] if layer else [])]
+    )
+    parts = [origin, f"K = {settings['top_k']}" if method and "top_k" in settings else "", views_in_short(settings)]
+    extras = ("pool", "candidate_weights", "vote", "max_gap", "temperature")
+    parts += [f"{name} {settings[name]}" for name in extras if not is_usual(settings, name)]
+    parts.append(gap)
     if case.hidden:
-        parts.append(f"+ {case.hidden} more candidates not shown")
+        what = "candidates" if not case.others else "pictures"
+        parts.append(f"+ {case.hidden} more {what} not shown")
     return " · ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts if part)

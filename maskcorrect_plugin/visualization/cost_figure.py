@@ -11,8 +11,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from scipy.optimize import isotonic_regression
 
 from maskcorrect_plugin.errors import ArgumentError
-from maskcorrect_plugin.evaluation.controls import CONTROLS, is_control
 from maskcorrect_plugin.evaluation.summary import GroupSummary
+from maskcorrect_plugin.recipe_words import LEAKS, MAP_SOURCE, METHOD, NO_MAP, kind_of
 
 from .charts import (
     MINUS,
@@ -40,19 +40,23 @@ SMALLEST = 2.6
 """Inches: height of the axes, at least."""
 APART = 0.09
 """Inches between points that cost the same: they are moved aside, so that their intervals can be told apart."""
+UNKNOWN = {"method": ""}
+"""Settings of a recipe of which none are known."""
 LEADER = 0.3
 """Inches from the axes to the names."""
 MARKS: dict[str, dict[str, Any]] = {
-    "method": {"marker": "o", "color": COLORS["after"]},
-    "control": {"marker": "s", "color": MUTED, "markerfacecolor": "white"},
-    "looks at the labels: no result": {"marker": "X", "color": COLORS["broken"]},
+    METHOD: {"marker": "o", "color": COLORS["after"]},
+    MAP_SOURCE: {"marker": "s", "color": MUTED, "markerfacecolor": "white"},
+    NO_MAP: {"marker": "^", "color": COLORS["before"], "markerfacecolor": "white"},
+    LEAKS: {"marker": "X", "color": COLORS["broken"]},
 }
-"""How a point looks by what it is; shapes differ, too, for grey print."""
+"""How a point looks by the kind of its recipe; shapes differ, too, for grey print."""
 
 
 def draw_cost_gain(
     groups: Mapping[str, GroupSummary],
     *,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
     title: str | None = None,
     axes: Axes | None = None,
     width: float = PAGE_WIDTH,
@@ -62,6 +66,8 @@ def draw_cost_gain(
     Args:
         groups: By the method's name: ``summary.overall`` or ``summary.subset`` of each, as `Comparison.groups` gives
             them. Those without a labelled image are left out.
+        settings: Of each by the same name, as `Comparison.settings` gives them: they tell attribution methods, other
+            maps and recipes without a map apart. What has none counts as an attribution method.
         title: Above everything.
         axes: Draw here instead of in a new figure. Names stand at the right of the axes.
         width: Of a new figure, in inches.
@@ -74,18 +80,18 @@ def draw_cost_gain(
     known = {name: group for name, group in groups.items() if group.outcome.total and group.forwards_per_image > 0}
     room = min(NAMES, NAMES_SHARE * check_width(width)) - 0.45
     labels = [shorten(name, room) + f"  {_points(group)}" for name, group in known.items()]
-    kinds = list(dict.fromkeys(kind_of(name) for name in known))
+    kinds = {name: kind_of((settings or {}).get(name, UNKNOWN)) for name in known}
     with styled():
         if axes is None:
             right = LEADER + max((text_width(label, NORMAL) for label in labels), default=0) + 0.1 + EDGE
             height = max(SMALLEST, len(labels) * PITCH)
-            above = legend_height(kinds, width - 0.5 - right) + (TITLE if title else 0)
+            above = legend_height(_in_order(kinds), width - 0.5 - right) + (TITLE if title else 0)
             below = 0.52 if width >= PAGE_WIDTH else 0.66  # the note has two lines
             axes = chart_axes(width, height, left=0.5, right=right, above=above, below=below)
         plain_frame(axes, "top", "right")
-        draw_title(axes, title, legend=kinds)
+        draw_title(axes, title, legend=_in_order(kinds))
         if known:
-            _draw_points(axes, known, labels)
+            _draw_points(axes, known, labels, kinds)
         else:
             axes.set(xticks=[], yticks=[])
             draw_note(axes, "no image has a label")
@@ -103,22 +109,14 @@ def shorten(name: str, room: float) -> str:
     return wrap(f"…{method}" if method and text_width(name, NORMAL) > room else name, room, NORMAL, 1)
 
 
+def _in_order(kinds: Mapping[str, str]) -> list[str]:
+    """The kinds that occur, each once."""
+    return [kind for kind in MARKS if kind in kinds.values()]
+
+
 def _points(group: GroupSummary) -> str:
     """The gain in percentage points, with its sign."""
     return f"{100 * group.outcome.difference:+.2f}".replace("-", MINUS)
-
-
-def kind_of(name: str) -> str:
-    """Which of `MARKS` a method has: controls are told from methods, and those that leak from both.
-
-    Example:
-        >>> kind_of("CAM"), kind_of("control:hflip"), kind_of("control:oracle_class (second run)")
-        ('method', 'control', 'looks at the labels: no result')
-    """
-    if not is_control(name):
-        return "method"
-    info = CONTROLS.get(name.partition("[")[0].partition(" ")[0])
-    return "looks at the labels: no result" if info is not None and info.leaks else "control"
 
 
 def spread(wanted: Sequence[float], apart: float, low: float, high: float) -> list[float]:
@@ -147,7 +145,9 @@ def spread(wanted: Sequence[float], apart: float, low: float, high: float) -> li
     return [float(place) for place in places]
 
 
-def _draw_points(axes: Axes, groups: Mapping[str, GroupSummary], labels: Sequence[str]) -> None:
+def _draw_points(
+    axes: Axes, groups: Mapping[str, GroupSummary], labels: Sequence[str], kinds: Mapping[str, str]
+) -> None:
     costs = np.log10([group.forwards_per_image for group in groups.values()])
     lowest, highest = min(0.0, float(costs.min())), float(costs.max()) + 0.12
     width, height = size_of(axes)
@@ -157,21 +157,21 @@ def _draw_points(axes: Axes, groups: Mapping[str, GroupSummary], labels: Sequenc
     axes.set_xlim(10**lowest, 10 ** (lowest + width * inch))
     axes.axhline(0, color=INK, linewidth=0.8)
     for place, (name, group) in zip(places, groups.items(), strict=True):
-        _draw_point(axes, 10**place, name, group)
+        _draw_point(axes, 10**place, kinds[name], group)
     _label_axes(axes, groups)
     low, high = axes.get_ylim()
     gains = [100 * group.outcome.difference for group in groups.values()]
     heights = spread([(gain - low) / (high - low) * height for gain in gains], PITCH, 0, height)
     for place, gain, level, label in zip(places, gains, heights, labels, strict=True):
         _draw_name(axes, (10**place, gain), level / height, label)
-    kinds = dict.fromkeys(kind_of(name) for name in groups)
-    draw_legend(axes, {kind: Line2D([], [], linewidth=1.2, markersize=4.5, **MARKS[kind]) for kind in kinds})
+    lines = {kind: Line2D([], [], linewidth=1.2, markersize=4.5, **MARKS[kind]) for kind in _in_order(kinds)}
+    draw_legend(axes, lines)
 
 
-def _draw_point(axes: Axes, place: float, name: str, group: GroupSummary) -> None:
+def _draw_point(axes: Axes, place: float, kind: str, group: GroupSummary) -> None:
     interval, gain = group.interval_difference, 100 * group.outcome.difference
     levels = [100 * interval.low, gain, 100 * interval.high]
-    style = {"markersize": 4.5, "linewidth": 1.2, "zorder": 3, "clip_on": False, **MARKS[kind_of(name)]}
+    style = {"markersize": 4.5, "linewidth": 1.2, "zorder": 3, "clip_on": False, **MARKS[kind]}
     axes.plot([place] * 3, levels, markevery=[1], **style)
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from maskcorrect_plugin.checks import check_choice, check_int
 from maskcorrect_plugin.errors import ArgumentError
@@ -35,6 +34,7 @@ from .palette import (
     wrap,
     write_figure,
 )
+from .rendered_views import RenderedViews
 
 OUTCOMES = {"broken": "broken", "both_right": "both right", "fixed": "fixed", "both_wrong": "both wrong"}
 """In this order the answers that were right before are neighbours, and so are those that are right after."""
@@ -47,19 +47,23 @@ def draw_correction(
     index: int = 0,
     *,
     class_names: Sequence[str] | None = None,
-    view_images: Tensor | None = None,
+    view_images: RenderedViews | None = None,
     title: str | None = None,
     label: int | None = None,
 ) -> Figure:
-    """One image of a result: the input, each candidate's map and masked input, the classes before and after.
+    """One image of a result: the input, the maps, what was shown again, the classes before and after.
+
+    For views that follow each candidate's map, a column per candidate; for those that follow the merged map or none, a
+    panel each. What was cut out of the original stands beside it, with the boxes drawn on it.
 
     Args:
         image: What the network saw, as large as its input: a Pillow image, a uint8 array (H,W,3), or a tensor (3,H,W)
             in [0, 1], which `denormalize` makes of the model's input.
-        result: With ``attributions`` and ``masked_probs`` kept.
+        result: With ``view_probs`` kept, and ``attributions`` where a view follows maps.
         index: Which image of the result.
         class_names: One for each class; ``"class 0"``, ... if None.
-        view_images: What the network was shown again, tensor (K,3,H,W) in [0, 1], which `render_views` makes.
+        view_images: What the network was shown again, which `render_views` makes; without it what was said is told in
+            words.
         title: Instead of a heading that says what happened to the answer.
         label: The true class, if known.
 

@@ -1,80 +1,40 @@
 """The pixels of figures: displayable pictures, what the network saw, and maps laid over pictures."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from PIL import Image
 from torch import Tensor
 
 from maskcorrect_plugin.checks import check_int
 from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError
-from maskcorrect_plugin.normalization import denormalize
-
-from .palette import COLORMAP, MUTED, SMALL, add_axes, add_text
-
-if TYPE_CHECKING:
-    from maskcorrect_plugin.corrector import ProbabilityCorrector
+from maskcorrect_plugin.pictures import Box
 from maskcorrect_plugin.results import CorrectionResult
+
+from .palette import COLORMAP, INK, MUTED, SMALL, add_axes, add_text
 
 Pixels = npt.NDArray[np.float32]
 """A picture (H,W,3), or a map (H,W), with values in [0, 1]."""
 
 MAX_SHOWN = 10
-"""Candidates that a figure shows at most."""
+"""Candidates, or pictures of an unguided view, that a figure shows at most."""
 TOLERANCE = 1e-3
 """How far values of a picture may lie outside [0, 1]."""
 OPACITY = (0.35, 0.75)
 """Of a map over the picture, where the map is 0 and where it is 1."""
 TALLEST = 1.3
 """Height of a panel against its width, at most; a taller image is drawn narrower."""
-FLAT = "flat map:\nmask neutral"
+FLAT = "flat map:\nshown unchanged"
 """What stands in place of a map without information."""
 
 
-def render_views(
-    corrector: "ProbabilityCorrector",
-    inputs: Tensor,
-    result: "CorrectionResult",
-    index: int = 0,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
-) -> Tensor:
-    """What the network was shown again, made by the corrector's own view: the truth, not an approximation.
-
-    Args:
-        corrector: The one that gave the result.
-        inputs: The row of the model's inputs that belongs to `index`: tensor (C,H,W) or (1,C,H,W).
-        result: With its attributions kept.
-        index: Which image of the result.
-        mean: Of the normalisation, as in `denormalize`.
-        std: Likewise.
-
-    Returns:
-        Tensor (k,C,H,W) in [0, 1], one view for each of the first ``k = min(K, MAX_SHOWN)`` candidates, on the
-        model's device.
-    """
-    maps = kept_maps(result, index)[:MAX_SHOWN]
-    row = inputs if inputs.ndim == 4 else inputs.unsqueeze(0)
-    if row.ndim != 4 or row.shape[0] != 1 or row.shape[-2:] != maps.shape[-2:]:
-        raise ArgumentError(
-            f"inputs must be one image (C,{maps.shape[-2]},{maps.shape[-1]}), as large as the result's maps, "
-            f"got shape {tuple(inputs.shape)}"
-        )
-    row = corrector.engine.place(row)
-    prepared = corrector.view.prepare(row)
-    count = len(maps)
-    if prepared is not None:
-        prepared = prepared.expand(count, *prepared.shape[1:])
-    views = corrector.view.render(row.expand(count, -1, -1, -1), maps.to(row.device), prepared)
-    return denormalize(views, mean, std)
-
-
-def kept_maps(result: "CorrectionResult", index: int) -> Tensor:
+def kept_maps(result: CorrectionResult, index: int) -> Tensor:
     """The maps (K,H,W) of one image.
 
     Raises:
@@ -84,7 +44,7 @@ def kept_maps(result: "CorrectionResult", index: int) -> Tensor:
     if result.attributions is None:
         raise ArgumentError(
             "result must hold its attributions, got None; "
-            "keep them with correct(inputs, keep=('attributions', 'masked_probs'))"
+            "keep them with correct(inputs, keep=('attributions', 'view_probs'))"
         )
     return result.attributions[index]
 
@@ -147,6 +107,15 @@ def show_picture(figure: Figure, place: tuple[float, float, float, float], pictu
     axes.imshow(picture, aspect="auto")
     axes.set(xticks=[], yticks=[])
     return axes
+
+
+def draw_box(axes: Axes, box: Box, color: str, line: str = "solid", width: float = 1.4) -> None:
+    """The outline of a box on a picture, in pixels of it, with a dark edge so that it shows on any ground."""
+    edge = [withStroke(linewidth=width + 1.2, foreground=INK)]
+    place = (box.left - 0.5, box.top - 0.5)  # matplotlib's pixels begin half a pixel earlier
+    size = (box.right - box.left, box.bottom - box.top)
+    style: dict[str, Any] = {"fill": False, "edgecolor": color, "linestyle": line, "linewidth": width}
+    axes.add_patch(Rectangle(place, *size, path_effects=edge, clip_on=True, **style))
 
 
 def draw_map_scale(figure: Figure, right: float, top: float) -> None:

@@ -72,9 +72,9 @@ def view_sets(
     """
     sets = [tuple(map(_text, base.views))] if not texts else [tuple(parse_views(text)) for text in texts]
     found: dict[tuple[str, ...], None] = {}
+    values: Sequence[float | None] = thresholds or [None]
     for views in sets:
-        chosen: Sequence[float | None] = thresholds or [None]
-        for threshold in chosen:
+        for threshold in values:
             found.setdefault(tuple(_with_threshold(view, threshold) for view in views))
     return tuple(found)
 
