@@ -181,3 +181,14 @@ def test_a_sweep_says_what_is_missing():
     assert "its maps are missing; make the part anew" in error_of("sweep", "maps", "--threshold", "0.2")
     evaluate("plain", "--method", "CAM")
     assert "keeps no maps; run it with --keep-maps" in error_of("sweep", "plain")
+
+
+def test_a_run_of_several_recipes_is_compared_and_reported(tmp_path):
+    """Of a run as it is, not of a table made by hand."""
+    evaluate("run", "--recipe", "zoom", "--recipe", "unguided", "--recipe", OTHER, "--thumbnails", "5")
+    compared = maskcorrect("compare", "run")
+    assert compared.exit_code == 0, compared.output
+    assert all(name in compared.stdout for name in ("zoom", "unguided"))
+    reported = maskcorrect("report", "run", "-o", "page.html")
+    assert reported.exit_code == 0, reported.output
+    assert "unguided" in (tmp_path / "page.html").read_text()
