@@ -103,6 +103,11 @@ class ProbabilityCorrector(nn.Module):
         if self.recipe.fitted_for is not None:
             _check_model(self.recipe.fitted_for, model, preprocessing)
         self.views: tuple[tuple[View, float], ...] = self.recipe.active_views
+        if share is not None and (share.engine.output, share.engine.precision) != (output, precision):
+            raise ArgumentError(
+                f"output and precision must be those of the corrector that is shared, {share.engine.output!r} and "
+                f"{share.engine.precision!r}, got {output!r} and {precision!r}"
+            )
         self.engine = (
             share.engine
             if share is not None

@@ -61,6 +61,8 @@ class Rerun:
                 recipe=recipe.replace(max_gap=None),
                 preprocessing=corrector.preprocessing,
                 share=corrector,
+                output=corrector.engine.output,
+                precision=corrector.engine.precision,
             )
             for number, recipe in enumerate(recipes)
         }
