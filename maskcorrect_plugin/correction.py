@@ -110,7 +110,13 @@ def correct_batch(corrector: "ProbabilityCorrector", work: BatchWork, keep: froz
     corrected_probs = torch.where(corrected[:, None], pooled, probs)
     changed = corrected_probs.argmax(dim=-1) != probs.argmax(dim=-1)
     # Settings are read last: some methods find their layer only when they make maps.
-    return replace(result, corrected_probs=corrected_probs, changed=changed, settings=corrector.settings)
+    return replace(
+        result,
+        corrected_probs=corrected_probs,
+        changed=changed,
+        settings=corrector.settings,
+        recipe=corrector.resolved_recipe,
+    )
 
 
 def _unchanged(

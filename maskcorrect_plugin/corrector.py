@@ -190,13 +190,18 @@ class ProbabilityCorrector(nn.Module):
         return check_int("top_k", self.recipe.top_k, 1, num_classes)
 
     @property
+    def resolved_recipe(self) -> Recipe:
+        """The recipe with what ``"auto"`` took, the layer that was found and the method's own defaults."""
+        return self.recipe if self.method is None else _described(self.recipe, self.method)
+
+    @property
     def settings(self) -> dict[str, Any]:
         """What a result depends on besides model and images, as plain values.
 
         The options of the recipe, with what ``"auto"`` took, the layer that was found and the method's own defaults;
         and how the model is run.
         """
-        resolved = self.recipe if self.method is None else _described(self.recipe, self.method)
+        resolved = self.resolved_recipe
         context = {} if self.method is None else dict(self.method.context)
         return {**resolved.to_dict(), **context, "output": self.engine.output, "precision": self.engine.precision}
 
