@@ -144,7 +144,7 @@ def _unchanged(
         weights=probs.new_zeros(shape),
         forwards=torch.ones_like(corrected, dtype=torch.int64),
         saved=torch.zeros_like(corrected, dtype=torch.int64),
-        seconds=torch.full_like(gap, work.seconds, dtype=torch.float64),
+        seconds=torch.full_like(gap, work.seconds, dtype=torch.float32),
         attributions=probs.new_zeros(maps) if "attributions" in keep else None,
         view_probs=probs.new_zeros(*shape, probs.shape[1]) if "view_probs" in keep else None,
         columns=columns,

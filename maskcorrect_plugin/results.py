@@ -44,7 +44,7 @@ class CorrectionResult:
         weights: (N,V): the weight of each answer in ``R``; zero where nothing was corrected.
         forwards: (N,) int64: forwards of the model that this correction takes of each image, by itself.
         saved: (N,) int64: pictures that took no forward, because the image showed an equal one.
-        seconds: (N,) float64: what the correction took, shared evenly among the images of a batch.
+        seconds: (N,) float32: what the correction took, shared evenly among the images of a batch.
         attributions: The maps ``S_k`` of the candidates, (N,K,H,W) in [0, 1], if kept; zero where nothing was
             corrected, and for recipes without maps.
         view_probs: The answers ``P_v``, (N,V,M), if kept; zero where nothing was corrected.
