@@ -38,7 +38,7 @@ METHODS = {
     "CAM": "CAM",
     "Score-CAM (64 masks)": "ScoreCAM[max_masks=64]",
     "Grad-CAM": "pytorch_grad_cam:GradCAM",
-    "Grad-CAM++": "pytorch_grad_cam:GradCAMPlusPlus",
+    "Grad-CAM plus plus": "pytorch_grad_cam:GradCAMPlusPlus",
     "HiResCAM": "pytorch_grad_cam:HiResCAM",
     "LayerCAM": "pytorch_grad_cam:LayerCAM",
     "EigenCAM": "pytorch_grad_cam:EigenCAM",

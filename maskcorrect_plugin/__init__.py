@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from .attribution import Observation as Observation
     from .comparison.compare import compare as compare
     from .corrector import ProbabilityCorrector as ProbabilityCorrector
-    from .corrector import correct_together as correct_together
     from .corrector import make_correctors as make_correctors
     from .datasets import ImageDataset as ImageDataset
     from .datasets import load_dataset as load_dataset
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from .registry import list_backends as list_backends
     from .registry import register_backend as register_backend
     from .results import CorrectionResult as CorrectionResult
+    from .together import correct_together as correct_together
     from .views import CropView as CropView
     from .views import MaskView as MaskView
     from .views import View as View
@@ -63,7 +63,7 @@ _HOMES = {
     "View": "maskcorrect_plugin.views",
     "ZoomView": "maskcorrect_plugin.views",
     "compare": "maskcorrect_plugin.comparison",
-    "correct_together": "maskcorrect_plugin.corrector",
+    "correct_together": "maskcorrect_plugin.together",
     "create_attribution": "maskcorrect_plugin.registry",
     "create_view": "maskcorrect_plugin.views",
     "evaluate": "maskcorrect_plugin.evaluation.evaluate",

@@ -110,7 +110,13 @@ def correct_batch(corrector: "ProbabilityCorrector", work: BatchWork, keep: froz
     corrected_probs = torch.where(corrected[:, None], pooled, probs)
     changed = corrected_probs.argmax(dim=-1) != probs.argmax(dim=-1)
     # Settings are read last: some methods find their layer only when they make maps.
-    return replace(result, corrected_probs=corrected_probs, changed=changed, settings=corrector.settings)
+    return replace(
+        result,
+        corrected_probs=corrected_probs,
+        changed=changed,
+        settings=corrector.settings,
+        recipe=corrector.resolved_recipe,
+    )
 
 
 def _unchanged(
@@ -138,7 +144,7 @@ def _unchanged(
         weights=probs.new_zeros(shape),
         forwards=torch.ones_like(corrected, dtype=torch.int64),
         saved=torch.zeros_like(corrected, dtype=torch.int64),
-        seconds=torch.full_like(gap, work.seconds, dtype=torch.float64),
+        seconds=torch.full_like(gap, work.seconds, dtype=torch.float32),
         attributions=probs.new_zeros(maps) if "attributions" in keep else None,
         view_probs=probs.new_zeros(*shape, probs.shape[1]) if "view_probs" in keep else None,
         columns=columns,

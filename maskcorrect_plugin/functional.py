@@ -97,6 +97,8 @@ def zero_where_flat(maps: Tensor) -> tuple[Tensor, Tensor]:
                 [[0., 0.]]]), tensor([False,  True]))
     """
     flat = is_flat(maps)
+    if maps.device.type == "cpu" and not flat.any():  # elsewhere asking would be a synchronisation
+        return maps, flat
     return torch.where(flat[..., None, None], 0, maps), flat
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .checks import check_number, nearest
-from .describing import UNDESCRIBED, describe, digest_of
+from .describing import UNDESCRIBED, describe, content_digest
 from .errors import ArgumentError, ArgumentTypeError
 from .options import check_names, check_options, format_spec, option, options_of, parse_spec, split_top_level, whole
 from .recipe_options import RECIPE as OPTIONS
@@ -164,8 +164,12 @@ class Recipe:
 
     @property
     def _text(self) -> str:
-        """Everything, as JSON: what is not equal there, such as 1 and true, is not equal here."""
-        return json.dumps(self.to_dict(), sort_keys=True)
+        """Everything that changes a number, as JSON: what is not equal there, such as 1 and true, is not equal here.
+
+        A view of weight 0 changes none.
+        """
+        shown = [[view.spec, weight] for view, weight in self.active_views]
+        return json.dumps({**self.to_dict(), "views": shown, "view_weights": None}, sort_keys=True)
 
     def __repr__(self) -> str:
         return f"Recipe({', '.join(f'{key}={value!r}' for key, value in self._told().items())})"
@@ -196,8 +200,8 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """A short hash of everything."""
-        return digest_of(self.to_dict())
+        """A short hash of everything that changes a number."""
+        return content_digest(self._text)
 
     @property
     def name(self) -> str:

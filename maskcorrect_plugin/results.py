@@ -11,7 +11,6 @@ from torch import Tensor
 from .checks import check_choice
 from .errors import ArgumentError, ArgumentTypeError
 from .html_tables import html_table
-from .options import options_of
 from .recipe import Recipe
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class CorrectionResult:
         weights: (N,V): the weight of each answer in ``R``; zero where nothing was corrected.
         forwards: (N,) int64: forwards of the model that this correction takes of each image, by itself.
         saved: (N,) int64: pictures that took no forward, because the image showed an equal one.
-        seconds: (N,) float64: what the correction took, shared evenly among the images of a batch.
+        seconds: (N,) float32: what the correction took, shared evenly among the images of a batch.
         attributions: The maps ``S_k`` of the candidates, (N,K,H,W) in [0, 1], if kept; zero where nothing was
             corrected, and for recipes without maps.
         view_probs: The answers ``P_v``, (N,V,M), if kept; zero where nothing was corrected.
@@ -53,6 +52,7 @@ class CorrectionResult:
             recipe has maps: ``method.render(coarse_maps, (H, W))`` gives the attributions. NaN where nothing was
             corrected.
         columns: For each view its text form and how many of the V pictures are its own, in order.
+        recipe: What gave the result, with what ``"auto"`` took and the layer that was found.
         settings: Everything that the result depends on besides model and images: the options of the recipe, as they
             were resolved, with ``output`` and ``precision``.
     """
@@ -73,6 +73,7 @@ class CorrectionResult:
     view_probs: Tensor | None = None
     coarse_maps: Tensor | None = None
     columns: tuple[tuple[str, int], ...] = ()
+    recipe: Recipe | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -87,11 +88,6 @@ class CorrectionResult:
     def corrected_prediction(self) -> Tensor:
         """The answer after correction, (N,) int64."""
         return self.corrected_probs.argmax(dim=-1)
-
-    @property
-    def recipe(self) -> Recipe:
-        """The recipe that gave the result, with what ``"auto"`` took and the layer that was found."""
-        return Recipe.from_dict({name: self.settings[name] for name in options_of(Recipe)})
 
     def columns_of(self, view: int) -> slice:
         """Where the pictures of one view are among the V, for example in ``view_probs[:, columns]``.

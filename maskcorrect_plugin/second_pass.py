@@ -43,7 +43,7 @@ class Asked(NamedTuple):
         probs: For each view what the model says, (n,v,M).
         forwards: (n,) int64: forwards that these views take of each image.
         saved: (n,) int64: pictures that took none, because they were equal to another of the image.
-        seconds: (n,) float64: what they took.
+        seconds: (n,) float32: what they took.
     """
 
     probs: list[Tensor]
@@ -101,12 +101,13 @@ def ask(
     items = list(_items(requests, len(images)))
     wanted = {(rows[item.row], item.key): item for item in reversed(items) if item.key != Region()}
     missing = [item for place, item in wanted.items() if place not in known.probs][::-1]
+    missing.sort(key=_waits)  # the passes begin with what need not be cut
     given, took = _run(engine, images, requests, missing)
     places = {(rows[item.row], item.key): index for index, item in enumerate(missing)}
     answers = [
         _gathered(items, view, request, (probs, given, places, known, rows)) for view, request in enumerate(requests)
     ]
-    forwards, seconds = torch.zeros(len(images), dtype=torch.int64), torch.zeros(len(images), dtype=torch.float64)
+    forwards, seconds = torch.zeros(len(images), dtype=torch.int64), torch.zeros(len(images))
     for place, item in wanted.items():
         if place not in paid:
             forwards[item.row] += 1
@@ -117,6 +118,11 @@ def ask(
     known.probs.update((place, given[index]) for place, index in kept.items())
     known.seconds.update(dict.fromkeys(kept, took))
     return Asked(answers, forwards.to(probs.device), saved.to(probs.device), seconds.to(probs.device))
+
+
+def _waits(item: _Item) -> bool:
+    """Whether a picture has to be cut out of an original."""
+    return isinstance(item.key, Region) and item.key.original
 
 
 def _items(requests: Sequence[Request], count: int) -> Iterator[_Item]:

@@ -32,7 +32,8 @@ def write_run(folder, methods, class_names, pictures=0, model="demo", data="demo
     count = len(next(iter(methods.values()))[1])
     labels = next(iter(methods.values()))[1]["label"]
     identity = {
-        "model": {"spec": model, "weights": "DEFAULT", "fingerprint": f"model {model}", "transform": "Resize(96)",
+        "model": {"spec": model, "weights": "DEFAULT", "fingerprint": f"model {model}",
+                  "preprocessing": {"transform": "Resize(96)"},
                   "num_classes": len(class_names)},
         "data": {"kind": "folder", "count": count, "labelled": int(labels.notna().sum()),
                  "classes": int(labels.nunique()), "labels": "class names", "fingerprint": f"data {data}"},

@@ -16,9 +16,11 @@ from maskcorrect_plugin import (
     LoadedModel,
     Preprocessing,
     ProbabilityCorrector,
+    Recipe,
     RunFolder,
     evaluate,
     load_dataset,
+    make_correctors,
 )
 from maskcorrect_plugin.datasets import as_image_dataset
 from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError, RunError
@@ -162,6 +164,22 @@ def test_an_image_that_the_model_stumbles_over_fails_alone(size):
     good = [index for index in range(COUNT) if index not in moods]
     assert_same_records(records.iloc[good], expected.iloc[good])
     assert records.iloc[4].drop(["index", "id", "label", "failure"]).isna().all()
+
+
+def test_recipes_that_share_their_work_fail_on_the_same_images_and_no_others():
+    net = Moody()
+    data = moody(lively_data(net.net), {0: 251, 4: 252, 20: 252, 21: 252})
+    data[9] = (data[9][0], None)
+    recipes = {
+        name: Recipe(method=name, target_layer="net.act", top_k=3) for name in ("CAM", "control:oracle_class[of=CAM]")
+    }
+    records = evaluate(make_correctors(net, recipes), data, net, options=parts_of(7))
+    cam, oracle = (failures(table) for table in records.values())
+    assert cam.keys() == {0, 4, 20, 21} and oracle.keys() == {*cam, 9}
+    assert {index: oracle[index] for index in cam} == cam and "labels must be given" in oracle[9]
+    expected = run_lively(None, ("CAM",))[2]["CAM"]
+    good = [index for index in range(COUNT) if index not in oracle]
+    assert_same_records(records["CAM"].iloc[good], expected.iloc[good])
 
 
 def test_an_error_on_every_image_stops_the_run_and_names_itself(tmp_path):
@@ -308,6 +326,8 @@ def test_anything_with_correct_can_be_evaluated(tmp_path):
     assert [row.tolist() for row in records["classes_before"]] == [row.tolist() for row in records["classes_after"]]
     folder = RunFolder.open(tmp_path / "run")
     assert len(folder.maps("Bystander")) == len(folder.thumbnails("Bystander")) == 0
+    with pytest.raises(RunError, match=r"'Bystander' .* is no recipe"):
+        folder.recipe("Bystander")
 
 
 def test_one_of_ones_own_that_gives_something_else_is_refused():

@@ -130,6 +130,19 @@ def test_a_data_set_of_tensors_has_no_pictures_to_zoom_into(tmp_path, count):
     assert counter.inputs <= 4 and not (tmp_path / "run").exists()
 
 
+def test_a_part_of_one_recipe_is_made_again_as_it_was_with_the_others(tmp_path):
+    model = loaded(lively_net())
+    data = lively_data(model.model)
+    chosen = {name: TENSORS[name] for name in ("CAM", "views", "random", "flip")}
+    first = evaluate(correctors_of(model, chosen), data, model, tmp_path / "run", options=OPTIONS)
+    folder = RunFolder.open(tmp_path / "run")
+    for part, name in enumerate(chosen):
+        folder.part_file("records", name, part).unlink()
+    again = evaluate(correctors_of(model, chosen), data, model, tmp_path / "run", options=OPTIONS)
+    for name in chosen:
+        assert_same(again[name], first[name])
+
+
 # --- records ----------------------------------------------------------------------------------------------------------
 
 

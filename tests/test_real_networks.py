@@ -9,7 +9,7 @@ import torch
 from conftest import Counter
 from passes import PassCounter, declared
 
-from maskcorrect_plugin.corrector import ProbabilityCorrector, correct_together, make_correctors
+from maskcorrect_plugin import ProbabilityCorrector, correct_together, make_correctors
 from maskcorrect_plugin.functional import scale_maps, upsample
 from maskcorrect_plugin.images import read_image
 from maskcorrect_plugin.models import load_model

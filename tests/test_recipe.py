@@ -82,7 +82,13 @@ def test_the_paper_is_what_the_source_states():
 def test_names_do_not_change_by_accident():
     """Files and folders are named by them: where this fails, every recipe has a new name."""
     assert [recipe.name for recipe in RECIPES.values()] == ["paper", "zoom", "unguided"]
-    assert PAPER.digest == "755bfcb41636" and EVERYTHING.name == "captum:Occlusion-zoom+mask-0a5cc8"
+    assert PAPER.digest == "ff712b028cfd" and EVERYTHING.name == "captum:Occlusion-zoom+mask-efce2d"
+
+
+def test_a_view_of_weight_zero_changes_no_number_and_so_no_recipe():
+    shown = Recipe(method="CAM", views=("mask", "hflip"), view_weights=(0.5, 0))
+    assert shown == Recipe(method="CAM", views=("mask",), view_weights=(0.5,)) and shown.digest != PAPER.digest
+    assert shown.to_dict()["view_weights"] == [0.5, 0.0]
 
 
 CHANGES = {

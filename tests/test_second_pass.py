@@ -9,7 +9,7 @@ from conftest import Counter, images, make_tiny_net
 from core_data import MEAN, STD, FixedMaps, answers, photo, photos, preprocessing
 from PIL import Image
 
-from maskcorrect_plugin.corrector import ProbabilityCorrector, correct_together, make_correctors
+from maskcorrect_plugin import ProbabilityCorrector, correct_together, make_correctors
 from maskcorrect_plugin.pictures import Picture
 from maskcorrect_plugin.recipe import PAPER
 from maskcorrect_plugin.views import View
@@ -235,7 +235,7 @@ def test_a_zoom_does_not_depend_on_the_batch_and_its_order(tiny_net):
 def test_many_pictures_go_in_several_batches(tiny_net, monkeypatch):
     corrector = zooming(tiny_net, top_k=3)
     expected = corrector.correct(photos())
-    monkeypatch.setattr("maskcorrect_plugin.corrector.PICTURES_AT_ONCE", 4)
+    monkeypatch.setattr("maskcorrect_plugin.together.PICTURES_AT_ONCE", 4)
     torch.testing.assert_close(corrector.correct(photos()).correction, expected.correction, rtol=0, atol=1e-6)
 
 

@@ -11,6 +11,7 @@ from maskcorrect_plugin.commands.corrector_options import CorrectorOptions
 from maskcorrect_plugin.commands.terminal import Style, echo, plain_warnings, speed_notes
 from maskcorrect_plugin.datasets import ImageDataset, SampledDataset, load_dataset
 from maskcorrect_plugin.errors import ArgumentError
+from maskcorrect_plugin.evaluation.examples import needs_pictures
 from maskcorrect_plugin.evaluation.job import Evaluation
 from maskcorrect_plugin.evaluation.manifest import check_output
 from maskcorrect_plugin.evaluation.measure import measure
@@ -164,23 +165,31 @@ def prepare(options: EvaluateOptions, named: Mapping[str, Recipe], worker: Worke
     )
     if options.limit is not None:
         dataset = SampledDataset(dataset, options.limit, options.seed)
+    correctors = options.correctors(named, loaded, dataset)
+    readers = options.num_workers
+    if readers is None:
+        readers = _default_readers(loaded, worker, pictures=needs_pictures(correctors.values()))
     return Evaluation(
-        options.correctors(named, loaded, dataset),
+        correctors,
         dataset,
         loaded,
         RecordOptions(options.images_per_part, options.distributions, options.keep_maps, options.thumbnails),
         worker,
-        _default_readers(loaded, worker) if options.num_workers is None else options.num_workers,
+        readers,
         {"arguments": sys.argv[1:], "options": plain_options(options)},
     )
 
 
-def _default_readers(loaded: LoadedModel, worker: Worker) -> int:
-    """Processes that read images: none beside a model on the CPU, which needs it all, else this worker's share."""
+def _default_readers(loaded: LoadedModel, worker: Worker, *, pictures: bool) -> int:
+    """Processes that read images.
+
+    Beside a model on the CPU, which needs it all, none, but one for originals, of which there is more to read; else
+    this worker's share.
+    """
     tensor = first_tensor(loaded.model)
-    if tensor is None or tensor.device.type == "cpu":
-        return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if tensor is None or tensor.device.type == "cpu":
+        return int(pictures and cores > 1)
     return max(1, min(READERS_PER_GPU, cores // worker.local_size))
 
 

@@ -151,7 +151,8 @@ NumWorkers = Annotated[
     typer.Option(
         metavar="N",
         min=0,
-        help="Processes that read images in the background. [default: 0 on a CPU, up to 8 on a GPU]",
+        help="Processes that read images in the background. [default: beside a model on a CPU 0, or 1 where views are "
+        "cut from the originals; up to 8 on a GPU]",
         show_default=False,
     ),
 ]

@@ -93,7 +93,7 @@ def parts_text(width: int, style: Style) -> str:
 
 def _options_of(cls: type[View]) -> str:
     """The options of a view with their defaults, in brackets."""
-    fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+    fields: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
     known: dict[str, Any] = {field.name: field.default for field in fields}
     return f" [{', '.join(f'{name}={default}' for name, default in known.items())}]" if known else ""
 

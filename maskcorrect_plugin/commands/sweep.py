@@ -116,8 +116,7 @@ def rebuild(options: SweepOptions, folder: SweepFolder) -> Evaluation:
     changes = {"data": options.data, "weights": options.model_weights, "device": options.device}
     given = {name: value for name, value in changes.items() if value is not None}
     again = recorded_options({**recorded, "batch_size": options.batch_size, **given})
-    named = again.named_recipes(again.recipes or (), again.methods or ())
-    evaluation = prepare(again, {folder.method: named[folder.method]}, Worker())
+    evaluation = prepare(again, {folder.method: folder.run.recipe(folder.method)}, Worker())
     evaluation.probe()
     identity, now = folder.run.manifest.identity, json.loads(json.dumps(evaluation.manifest().identity))
     names = ("model", "data")

@@ -1,9 +1,10 @@
 """What ``maskcorrect sweep`` prints."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from maskcorrect_plugin.evaluation.statistics import PairedOutcome
 from maskcorrect_plugin.evaluation.sweep.choice import SettingOutcome, SweepOutcome
+from maskcorrect_plugin.evaluation.sweep.grid import VARIED
 from maskcorrect_plugin.evaluation.text import verdict, wrapped
 from maskcorrect_plugin.recipe import Recipe
 
@@ -16,7 +17,9 @@ def sweep_text(outcome: SweepOutcome, method: str) -> str:
     ranked = sorted(outcome.outcomes, key=lambda each: (-each.selection.right_after, each.recipe.top_k))
     shown = ranked[:SHOWN]
     shown += [outcome.own] if outcome.own not in shown else []
-    width = 14 + max(len(described(each.recipe)) for each in shown)
+    varied = [name for name in VARIED if len({str(getattr(each.recipe, name)) for each in ranked}) > 1]
+    names = [described(each.recipe, varied) for each in shown]
+    width = 14 + max(map(len, names))
     selection, report = outcome.chosen.selection, outcome.chosen.report
     lines = [
         f"{method}: {len(ranked)} settings on kept maps, chosen on {selection.total:,} images, reported on the "
@@ -24,24 +27,30 @@ def sweep_text(outcome: SweepOutcome, method: str) -> str:
         f"without correction: {selection.accuracy_before:.2%} and {report.accuracy_before:.2%} right",
         "",
         f"{'setting':{width}}{'selection':>12}{'report':>13}{'fixed':>7}{'broken':>8}",
-        *(_line(each, outcome, width) for each in shown),
+        *(_line(each, name, outcome, width) for each, name in zip(shown, names, strict=True)),
     ]
     if len(ranked) > len(shown):
         lines.append(f"... and {len(ranked) - len(shown)} more")
     return "\n".join([*lines, "", *_conclusion(outcome)])
 
 
-def _line(each: SettingOutcome, outcome: SweepOutcome, width: int) -> str:
+def _line(each: SettingOutcome, name: str, outcome: SweepOutcome, width: int) -> str:
     mark = "chosen" if each is outcome.chosen else "the run's" if each is outcome.own else ""
-    name = f"{described(each.recipe)}{f'  ({mark})' if mark else ''}"
+    name = f"{name}{f'  ({mark})' if mark else ''}"
     table = each.report
     return f"{name:{width}}{_percent(each.selection):>12}{_percent(table):>13}{table.fixed:7}{table.broken:8}"
 
 
-def described(recipe: Recipe) -> str:
+def described(recipe: Recipe, varied: Collection[str]) -> str:
     """What a sweep varies, in words: views with what differs from their defaults."""
-    views = " + ".join(view.label for view, _ in recipe.active_views)
-    return f"{views}, K = {recipe.top_k}, {recipe.pool}, {recipe.vote}, {recipe.candidate_weights}"
+    words = {
+        "views": " + ".join(view.label for view, _ in recipe.active_views) or "none",
+        "pool": recipe.pool,
+        "top_k": f"K = {recipe.top_k}",
+        "vote": recipe.vote,
+        "candidate_weights": recipe.candidate_weights,
+    }
+    return ", ".join(words[name] for name in varied) or words["views"]
 
 
 def _percent(table: PairedOutcome) -> str:

@@ -15,6 +15,7 @@ from typing import Any, TextIO
 
 import typer
 
+from maskcorrect_plugin.errors import MaskCorrectError
 from maskcorrect_plugin.printable import printable as printable
 
 NARROWEST, WIDEST = 40, 120
@@ -108,15 +109,25 @@ def image_text(record: Mapping[str, Any], width: int, style: Style) -> str:
     return "\n".join(lines)
 
 
+def view_label(spec: str) -> str:
+    """A view's text form without the options that have their defaults."""
+    from maskcorrect_plugin.views import create_view  # imports torch, which has been at work by now
+
+    try:
+        return create_view(spec).label
+    except MaskCorrectError:  # somebody's own class
+        return spec
+
+
 def _flat_notes(record: Mapping[str, Any]) -> Iterator[str]:
     """Views that showed the image unchanged, because a map carried no information."""
     names = [entry["class_name"] for entry in record["before"]]
     for view in record["views"]:
         if len(view["flat"]) == 1 and view["flat"][0]:
-            yield f"the map says nothing, so {view['view']} shows the image unchanged"
+            yield f"the map says nothing, so {view_label(view['view'])} shows the image unchanged"
         elif any(view["flat"]):
             flat = ", ".join(name for name, is_flat in zip(names, view["flat"], strict=True) if is_flat)
-            yield f"no map, so {view['view']} shows the image unchanged, for: {flat}"
+            yield f"no map, so {view_label(view['view'])} shows the image unchanged, for: {flat}"
 
 
 def _answer(record: Mapping[str, Any], style: Style) -> str:
@@ -160,7 +171,7 @@ def header_text(header: Mapping[str, Any], style: Style) -> str:
     first = f"{model['spec']} ({model['num_classes']} classes, {settings['device']})"
     candidates = min(settings["top_k"], model["num_classes"])
     maps = f"{settings['method']}{f' at {layer}' if layer else ''}, {counted(candidates, 'candidate')}, "
-    views = f"{' + '.join(settings['views'])}, {settings['pool']} pool"
+    views = f"{' + '.join(map(view_label, settings['views']))}, {settings['pool']} pool"
     return style(printable(f"{first}: {maps if settings['method'] else ''}{views}"), "dim") + "\n"
 
 

@@ -8,12 +8,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from maskcorrect_plugin.corrector import ProbabilityCorrector, correct_together
+from maskcorrect_plugin.corrector import ProbabilityCorrector
 from maskcorrect_plugin.datasets import is_worker_death
 from maskcorrect_plugin.errors import ArgumentError, ArgumentTypeError, LoadingError, MaskCorrectError, reason
 from maskcorrect_plugin.inference import PassEngine, first_tensor, is_out_of_memory
 from maskcorrect_plugin.pictures import Picture
 from maskcorrect_plugin.results import CorrectionResult
+from maskcorrect_plugin.together import correct_together
 
 Images = Tensor | Sequence[Picture]
 """Inputs (n,C,H,W), or n pictures, whose inputs they hold."""

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from maskcorrect_plugin.checks import is_finite
 from maskcorrect_plugin.errors import ImageError
 from maskcorrect_plugin.pictures import Picture
 
@@ -118,7 +119,7 @@ def _check_transformed(value: object) -> None:
     if not isinstance(value, Tensor) or value.ndim != 3 or not value.is_floating_point() or value.numel() == 0:
         given = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         raise ImageError(f"the transform must give a floating-point tensor (C,H,W), got {given}")
-    if not bool(torch.isfinite(value).all()):
+    if not is_finite(value):
         raise ImageError("the transform gave NaN or infinite values")
 
 

@@ -120,7 +120,7 @@ def facts(family: Family) -> list[tuple[str, str]]:
             f"{model['spec']}, {count(model['num_classes'])} classes, fingerprint {_short(model['fingerprint'])}",
         ),
         ("Weights", weights),
-        ("Input", model["transform"]),
+        ("Input", model["preprocessing"]["transform"]),
         ("Images", _images(family.headline.row.data, data)),
         ("Methods", ", ".join(tried.name for tried in family.methods)),
         ("Difficult images", f"gap {plain_minus(family.headline.row.summary.definition)}"),

@@ -258,4 +258,4 @@ def map_option(default: str) -> Any:
 
 def as_boxes(values: Tensor) -> list[Box]:
     """Rows (left, top, right, bottom) of a tensor (b,4) as boxes."""
-    return [Box(*row) for row in values.to(torch.float64).tolist()]
+    return [Box(*row) for row in values.cpu().to(torch.float64).tolist()]

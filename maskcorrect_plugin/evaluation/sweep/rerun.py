@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from maskcorrect_plugin.corrector import ProbabilityCorrector, correct_together
+from maskcorrect_plugin.corrector import ProbabilityCorrector
 from maskcorrect_plugin.datasets import ImageDataset, LoadedGroup
 from maskcorrect_plugin.errors import RunError
 from maskcorrect_plugin.evaluation.records.maps import unpack_maps
 from maskcorrect_plugin.evaluation.records.parts import write_table
 from maskcorrect_plugin.recipe import Recipe
+from maskcorrect_plugin.together import correct_together
 
 from .folder import SweepFolder
 from .kept_maps import KeptMaps
@@ -60,6 +61,8 @@ class Rerun:
                 recipe=recipe.replace(max_gap=None),
                 preprocessing=corrector.preprocessing,
                 share=corrector,
+                output=corrector.engine.output,
+                precision=corrector.engine.precision,
             )
             for number, recipe in enumerate(recipes)
         }
