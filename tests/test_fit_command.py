@@ -117,6 +117,14 @@ def test_a_run_that_was_stopped_goes_on(maskcorrect, images, run, tmp_path):
     assert json.loads((tmp_path / "mine.json").read_text())["recipe"] == expected["recipe"]
 
 
+def test_the_report_is_a_page(maskcorrect, run, tmp_path):
+    result = maskcorrect("fit", run, "-o", "mine.json", "--report", "fit.html")
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "fit.html").read_text()
+    assert "the page in fit.html" in result.stdout and "What each view is worth" in page and "<svg" in page
+    assert "<script" not in page and "http" not in page.replace("http://www.w3.org", "").replace("http-equiv", "")
+
+
 def test_forwards_can_be_limited(maskcorrect, run, tmp_path):
     assert maskcorrect("fit", run, "--quiet", "-o", "two.json", "--max-forwards", 2).exit_code == 0
     rows = json.loads((tmp_path / "two.json").read_text())["figures"]["rows"]

@@ -151,3 +151,11 @@ def test_unknown_names_are_refused_with_the_allowed_ones():
         F.correction_term(torch.ones(1, 1), torch.ones(1, 1, 2), vote="diag")
     with pytest.raises(ValueError, match="candidates must be given"):
         F.correction_term(torch.ones(1, 1), torch.ones(1, 1, 2), vote="diagonal")
+
+
+def test_a_temperature_in_the_log_pool_is_that_of_the_logits():
+    """Also where the distribution itself has but zeros beside its highest class."""
+    probs = torch.tensor([[0.7, 0.2, 0.1]])
+    correction = torch.tensor([[0.0, -300.0, -600.0]])
+    expected = ((probs.double().log() + correction.double()) / 50).softmax(-1).float()
+    torch.testing.assert_close(F.apply_correction(probs, correction, "log", 50.0), expected)

@@ -83,7 +83,8 @@ class ViewAnswers:
 
     def of_rows(self, rows: Any) -> "ViewAnswers":
         """The same for some of the images only."""
-        return replace(self, **{name: each[rows] for name, each in self._arrays().items()})
+        changes: dict[str, Any] = {name: each[rows] for name, each in self._arrays().items()}
+        return replace(self, **changes)
 
     def _arrays(self) -> dict[str, Any]:
         """What has an entry for each image."""
@@ -93,8 +94,10 @@ class ViewAnswers:
     @classmethod
     def joined(cls, parts: "Sequence[ViewAnswers]") -> "ViewAnswers":
         """Answers of the same views on some images after another."""
-        names = parts[0]._arrays()
-        return replace(parts[0], **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+        changes: dict[str, Any] = {
+            name: np.concatenate([getattr(part, name) for part in parts]) for name in parts[0]._arrays()
+        }
+        return replace(parts[0], **changes)
 
     def forwards_of(self, chosen: Iterable[int]) -> float:
         """Forwards of an image that some views take: the first, the maps where a view follows them, each picture.

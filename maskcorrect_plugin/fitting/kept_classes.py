@@ -6,7 +6,14 @@ of classes that no answer finds probable. They are put together into one class:
 - In the sum pool its answers are the sums of theirs, which is exact. Raised to ``1 / T`` it counts as if these shares
   stayed as they are in the unfitted recipe: exact for ``T = 1``, with the right slope there.
 - In the log pool the logarithm of the sum of ``exp`` of their logits is replaced by its tangent where all answers count
-  alike and together 1. The tangent is linear in the weights, so that the fit stays convex.
+  alike and together 1. The tangent is linear in the weights, so that the fit stays convex. It lies below, so that
+  likelihoods are a little too high.
+
+What that costs, measured on photographs with three ImageNet networks (32 of 1,000 classes): weights that were fitted
+on the kept classes lose less than 0.0001 of log-likelihood an image against those of a fit on all. The likelihoods that
+are reported are too high by 0.0002 to 0.003 an image, those of the temperature alone by 0.001 to 0.006, which makes a
+correction look a little worse beside it than it is. Answers are the same; the Brier score leaves out the squares of the
+other classes.
 """
 
 from typing import Any, NamedTuple
