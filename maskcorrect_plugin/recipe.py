@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .checks import check_number, nearest
-from .describing import UNDESCRIBED, describe, content_digest
+from .describing import UNDESCRIBED, content_digest, describe
 from .errors import ArgumentError, ArgumentTypeError
 from .options import check_names, check_options, format_spec, option, options_of, parse_spec, split_top_level, whole
 from .recipe_options import RECIPE as OPTIONS

@@ -74,7 +74,7 @@ def test_files_of_recipes_are_read_where_that_is_allowed(tmp_path):
         ({"recipe": "zom"}, "recipe must be 'paper', .* got 'zom'; did you mean 'zoom'"),
         ({"top_k": 0}, "top_k must be at least 1, got 0"),
         ({"top_k": 2.5}, "top_k must be an integer, got 2.5"),
-        ({"top_k": "5"}, "top_k must be an integer, got '5'"),
+        ({"top_k": "five"}, "top_k must be an integer, got 'five'"),
         ({"threshold": 1}, r"threshold must lie in \[0, 1\), got 1"),
         ({"views": "hide"}, "view must be one of 'mask', 'crop', 'zoom'"),
         ({"recipe": "zoom", "threshold": 0.2}, "threshold would be the option of one view, but the recipe has 4"),

@@ -117,7 +117,12 @@ class Page:
         self.press("Correct")
 
     def field(self, label):
-        found = lambda: self.driver.find_elements("css selector", f"input[aria-label='{label}']")  # noqa: E731
+        typed = f"//label[.//span[normalize-space()='{label}']]//*[self::input or self::textarea]"
+
+        def found():
+            chosen = self.driver.find_elements("css selector", f"input[aria-label='{label}']")
+            return chosen or self.driver.find_elements("xpath", typed)
+
         return self.browser.wait_for(found, f"the field {label}", PATIENCE)[0]
 
     def fill(self, label, text):

@@ -28,21 +28,23 @@ FIELDS: dict[str, Any] = {
     "method": "",
     "second": "",
     "target_layer": "",
-    "top_k": None,
+    "top_k": "",
     "views": "",
-    "threshold": None,
+    "threshold": "",
     "fill": "",
     "pool": "",
     "candidate_weights": "",
     "vote": "",
-    "max_gap": None,
-    "temperature": None,
+    "max_gap": "",
+    "temperature": "",
     "true_class": "",
 }
 """Fields of the form, in the order in which it hands their values over, with what they hold at first. `second` is what
 the recipe is compared with, `true_class` what the photo shows."""
 CHANGES = ("top_k", "views", "threshold", "fill", "pool", "candidate_weights", "vote", "max_gap", "temperature")
 """Those that change the recipe: its own options, and the short forms for an option of its only view."""
+NUMBERS = ("top_k", "threshold", "max_gap", "temperature")
+"""Fields for numbers, which are typed as text: a field for numbers alone cannot be empty."""
 TITLES = {
     "model": "Model",
     "weights": "Weights",
@@ -114,7 +116,8 @@ def read_form(values: Sequence[Any], files: Collection[str] | None = None) -> Re
         ['paper by CAM', 'zoom by CAM']
     """
     given: dict[str, Any] = dict(zip(FIELDS, values, strict=True))
-    texts = {name: _text(name, given[name]) for name, default in FIELDS.items() if isinstance(default, str)}
+    given.update({name: _number(given[name]) for name in NUMBERS})
+    texts = {name: _text(name, value) for name, value in given.items() if name not in NUMBERS}
     check_choice("model_output", texts["model_output"], OUTPUTS)
     method, layer = texts["method"], texts["target_layer"]
     changes = {name: texts.get(name, given[name]) for name in CHANGES}
@@ -160,6 +163,15 @@ def in_page_words(message: str) -> str:
     name, must, rest = message.partition(" must be ")
     title = {**TITLES, "spec": TITLES["model"]}.get(name)
     return message if title is None else f"{title}{must}{rest}"
+
+
+def _number(value: Any) -> Any:
+    """What a field for a number holds: the number, None if it is empty, or the text, which the recipe then refuses."""
+    text = value.strip() if isinstance(value, str) else value
+    for kind in (int, float):
+        with suppress(TypeError, ValueError):
+            return kind(text) if isinstance(text, str) else text
+    return text or None
 
 
 def _text(name: str, value: Any) -> str:

@@ -98,8 +98,7 @@ def _fields(start: Mapping[str, Any], locked: Collection[str]) -> dict[str, gr.C
         if known.choices:
             add(name, gr.Dropdown, option_choices(name), **shared)
         else:
-            kind = gr.Textbox if isinstance(FIELDS[name], str) else gr.Number
-            add(name, kind, placeholder=OWN[0], **shared)
+            add(name, gr.Textbox, placeholder=OWN[0], **shared)
 
     methods, recipes = method_choices(), recipe_choices()
     add("recipe", gr.Dropdown, recipes, allow_custom_value=True)
