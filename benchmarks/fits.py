@@ -15,7 +15,8 @@ import numpy as np
 from maskcorrect_plugin import Fit, RunFolder, fit
 from maskcorrect_plugin.evaluation.sweep.choice import selects
 from maskcorrect_plugin.evaluation.text import p_text
-from maskcorrect_plugin.fitting.answers import COLUMNS, ViewAnswers, read_answers
+from maskcorrect_plugin.fitting.answers import ViewAnswers
+from maskcorrect_plugin.fitting.source import Source
 from maskcorrect_plugin.fitting.validation import FitRow
 from maskcorrect_plugin.fitting.weights import fit_weights
 
@@ -45,7 +46,7 @@ def lines(folder: RunFolder, method: str) -> list[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # few images: the number stands above the table
         found = fit(folder, method)
-    answers = read_answers(folder.records(method, COLUMNS), folder.recipe(method))
+    answers = Source.of(folder).read(method)
     others = {
         "temperature alone": halves(answers.of_views([]), "log"),
         "fitted": halves(answers, "log"),
@@ -72,7 +73,7 @@ def _row(row: FitRow, half: FitRow | None) -> str:
 
 
 def _sentences(found: Fit) -> list[str]:
-    weights = ", ".join(f"{worth.view.partition(',margin')[0]} {worth.weight:.2f}" for worth in found.worth)
+    weights = ", ".join(f"{worth.view.label} {worth.weight:.2f}" for worth in found.worth)
     over, matters = found.over_temperature, found.map_matters
     lines = [
         f"Weights: {weights}; temperature {found.fitted.temperature:.2f}. Over the temperature alone "

@@ -18,6 +18,7 @@ from maskcorrect_plugin.evaluation.metrics import LikelihoodGain
 from maskcorrect_plugin.evaluation.paired_methods import compare_corrected
 from maskcorrect_plugin.evaluation.statistics import PairedOutcome
 from maskcorrect_plugin.evaluation.subset import PAPER_SUBSET
+from maskcorrect_plugin.evaluation.text import p_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +67,7 @@ def table(records: "Mapping[str, pd.DataFrame]") -> Iterator[str]:
                 f"{everything.accuracy_before:.1%}",
                 f"{100 * everything.difference:+.1f}",
                 f"{everything.fixed} / {everything.broken}",
-                f"{everything.mcnemar_p:.3f}",
+                p_text(everything.mcnemar_p),
                 f"{100 * difficult.difference:+.1f} of {difficult.total}",
                 f"{gain.mean:+.3f} ({gain.z:+.1f})",
             ]
@@ -80,7 +81,7 @@ def pairs(records: "Mapping[str, pd.DataFrame]") -> Iterator[str]:
         gain = found.likelihood
         yield (
             f"- zoom against {rival}: {found.only_second} / {found.only_first} answers, p = "
-            f"{found.outcome.mcnemar_p:.3f}; log-likelihood {gain.mean:+.4f} an image, z = {gain.z:+.1f}"
+            f"{p_text(found.outcome.mcnemar_p)}; log-likelihood {gain.mean:+.4f} an image, z = {gain.z:+.1f}"
         )
 
 

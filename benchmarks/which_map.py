@@ -2,7 +2,7 @@ r"""Which attribution method's map is worth most? By the likelihood that its zoo
 
 Every method's recipe shows the same unguided views and two zooms by its merged map. Weights of the unguided views alone
 and of all six are fitted by cross-validation on the same images; the difference of the log-likelihood of the true class
-is what the method's map is worth. A random map and another image's map show what a zoom is worth whose map knows nothing.
+is what the map is worth. A random map and another image's map show what a zoom is worth whose map knows nothing.
 
     python benchmarks/which_map.py --data pets/labels.csv --data photos/labels.csv --limit 180 --output runs \
         --figure docs/images/which-map.png --network "torchvision:squeezenet1_1 squeezenet1_1.pt" \

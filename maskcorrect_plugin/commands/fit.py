@@ -89,7 +89,7 @@ def run_fit(options: FitOptions) -> int:
     if not options.quiet:
         echo(fit_text(found))
         places = [f"The corrector is in {options.corrector}", f"the page in {options.page}" if options.page else ""]
-        echo(printable("\n" + ", ".join(filter(None, places)) + f"; the run in {folder.path}"))
+        echo("\n" + printable(", ".join(filter(None, places)) + f"; the run in {folder.path}"))
     return 0
 
 

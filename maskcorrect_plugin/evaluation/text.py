@@ -66,7 +66,7 @@ def verdict(
 
 def wrapped(text: str) -> list[str]:
     """The text as lines of at most `WIDTH` columns; none for an empty text."""
-    return textwrap.wrap(text, WIDTH)
+    return textwrap.wrap(text, WIDTH, break_on_hyphens=False)
 
 
 def summary_text(summary: Summary, title: str = "") -> str:
