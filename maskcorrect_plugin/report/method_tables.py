@@ -1,5 +1,6 @@
 """The methods of a family side by side."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -106,6 +107,10 @@ def _saves(family: Family) -> bool:
     return any(tried.saved > 0 for tried in family.methods)
 
 
+def _p_cell(value: float) -> Cell:
+    return Cell(formats.NOTHING if math.isnan(value) else formats.p_value(value), value)
+
+
 def _number(value: float, form: str = ",.1f") -> Cell:
     return Cell(formats.number(value, form), value)
 
@@ -127,8 +132,18 @@ def probabilities_table(family: Family) -> Table:
         Column("negative log-likelihood", hint="in nats: lower is better"),
         Column("Brier score", hint="from 0 to 2: lower is better"),
         Column("calibration error", hint="ECE, 15 bins: lower is better"),
+        Column("z", hint="gain of the log-likelihood, image by image, in standard errors: higher is better"),
+        Column("Holm p of z", hint="adjusted for all methods tried that do not look at the labels"),
     ]
-    rows = [[Cell(tried.name), *_probabilities(tried.row.summary.overall)] for tried in family.methods]
+    rows = [
+        [
+            Cell(tried.name),
+            *_probabilities(tried.row.summary.overall),
+            _number(tried.row.summary.overall.likelihood.z, "+.1f"),
+            _p_cell(tried.row.likelihood_p("overall")),
+        ]
+        for tried in family.methods
+    ]
     return Table("Quality of the probabilities over all images, before → after correction", columns, rows)
 
 
