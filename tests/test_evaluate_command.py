@@ -327,10 +327,11 @@ def test_recorded_options_mean_the_same_in_any_folder(tmp_path, monkeypatch):
         json.dumps(plain)
 
 
-def test_images_are_read_in_the_background_only_beside_a_gpu(device):
+def test_images_are_read_in_the_background_beside_a_gpu_and_originals_always(device, monkeypatch):
     loaded = load_model("demo", device=device)
-    readers = _default_readers(loaded, Worker())
-    assert readers == 0 if device.type == "cpu" else 1 <= readers <= 8
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1}, raising=False)
+    readers, for_originals = (_default_readers(loaded, Worker(), pictures=wanted) for wanted in (False, True))
+    assert (readers, for_originals) == (0, 1) if device.type == "cpu" else 1 <= readers == for_originals <= 8
 
 
 def test_the_tables_of_a_run_are_those_of_its_records(maskcorrect, tmp_path):

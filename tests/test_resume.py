@@ -226,8 +226,8 @@ def test_the_death_of_a_process_that_reads_images_is_one_clear_error(cli, run, s
     if code == 0:  # it had read everything by then
         assert_equal_runs(run, cli.folder / "reference")
         return
-    assert code == 2 and "a process that loads images died" in running.output
-    assert "Traceback" not in running.output
+    assert code == 2 and "a process that loads images died" in running.output, running.output
+    assert "Traceback" not in running.output, running.output
     assert_resumed(cli, run)
 
 

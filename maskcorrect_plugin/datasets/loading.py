@@ -118,8 +118,19 @@ def _iterate(items: _Items, groups: list[tuple[int, ...]], num_workers: int) -> 
     )
     with worker_deaths():
         stacks: Iterator[Stack | PackedStack] = _started(loader)
-        for group, stack in zip(groups, stacks, strict=True):
+        for group in groups:
+            with _broken_connections():
+                stack = next(stacks)
             yield LoadedGroup(group, *(stack if isinstance(stack, Stack) else stack.unpack()))
+
+
+@contextmanager
+def _broken_connections() -> Iterator[None]:
+    """A worker that dies while it hands over what it loaded breaks the connection, before torch reports its death."""
+    try:
+        yield
+    except (EOFError, ConnectionError, FileNotFoundError) as error:
+        raise _death(f"the connection broke ({type(error).__name__}: {error}).") from error
 
 
 def _started(loader: "DataLoader[Any]") -> Iterator[Any]:
@@ -150,7 +161,11 @@ def worker_deaths() -> Iterator[None]:
     except RuntimeError as error:
         if not is_worker_death(error):
             raise
-        raise LoadingError(
-            f"a process that loads images died: {' '.join(str(error).split())} If it was killed for memory, use fewer "
-            "workers or smaller groups; without workers (num_workers=0) an error shows where it happens"
-        ) from error
+        raise _death(" ".join(str(error).split())) from error
+
+
+def _death(what: str) -> LoadingError:
+    return LoadingError(
+        f"a process that loads images died: {what} If it was killed for memory, use fewer workers or smaller groups; "
+        "without workers (num_workers=0) an error shows where it happens"
+    )
