@@ -1,6 +1,7 @@
 """Groups of images as batches, loaded ahead by worker processes; one bad image never costs the others."""
 
 import pickle
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from maskcorrect_plugin.pictures import Picture
 
 from .base import ImageDataset, Transform
 from .packing import PackedStack, pack
+
+PATIENCE = 3.0
+"""Seconds in which torch notices that a worker died."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,7 @@ def _broken_connections() -> Iterator[None]:
     try:
         yield
     except (EOFError, ConnectionError, FileNotFoundError) as error:
+        time.sleep(PATIENCE)  # torch's report comes any moment now, from a signal handler: better here than elsewhere
         raise _death(f"the connection broke ({type(error).__name__}: {error}).") from error
 
 
