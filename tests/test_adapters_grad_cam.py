@@ -15,7 +15,9 @@ from passes import Largest, PassCounter  # noqa: E402
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget  # noqa: E402
 
 from maskcorrect_adapters.pytorch_grad_cam_ import GradCamBackend  # noqa: E402
-from maskcorrect_plugin import ProbabilityCorrector, create_attribution, testing  # noqa: E402
+from maskcorrect_plugin import ProbabilityCorrector, create_attribution, make_correctors, testing  # noqa: E402
+from maskcorrect_plugin.recipe import PAPER  # noqa: E402
+from maskcorrect_plugin.together import correct_together  # noqa: E402
 
 BACKEND = GradCamBackend()
 METHODS = BACKEND.methods()
@@ -253,6 +255,17 @@ def test_methods_that_ignore_the_class_say_so_and_are_computed_once(monkeypatch)
 def test_wrong_options_are_refused(method, options, message):
     with pytest.raises((ValueError, TypeError), match=message):
         create_attribution(f"pytorch_grad_cam:{method}", make_tiny_net(), **options)
+
+
+def test_gradient_methods_that_watch_one_forward_give_what_each_gives_alone():
+    net, inputs = make_tiny_net(), images(2)
+    layers = {"GradCAM": "act", "GradCAMPlusPlus": "act", "HiResCAM": "body", "LayerCAM": "act", "EigenCAM": "act"}
+    recipes = {name: PAPER.replace(method=f"pytorch_grad_cam:{name}", target_layer=at) for name, at in layers.items()}
+    together = correct_together(make_correctors(net, recipes), inputs, keep=["attributions"])
+    for name, recipe in recipes.items():
+        alone = ProbabilityCorrector(net, recipe=recipe).correct(inputs, keep=["attributions"])
+        torch.testing.assert_close(together[name].attributions, alone.attributions, rtol=0, atol=1e-6)
+        assert not together[name].flat.all()
 
 
 def test_importing_the_backend_does_not_import_the_library():

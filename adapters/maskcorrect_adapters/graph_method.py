@@ -56,9 +56,9 @@ class GraphObservation(Observation):
             self._outputs[index] = output.detach().clone()
             return None
         check_gradients_possible("this method")
-        first = all(kept is None for kept in self._outputs)
         torch.set_grad_enabled(True)  # from here on; `observe` sets it back
-        kept = at_least_float32(output if not first and output.requires_grad else output.detach())
+        # An output with a graph came from another layer or method that watches this forward: cut off, it would get zeros.
+        kept = at_least_float32(output if output.requires_grad else output.detach())
         kept = kept if kept.requires_grad else kept.clone().requires_grad_()
         self._outputs[index] = kept
         return kept.to(output.dtype) if kept.dtype != output.dtype else kept.clone()
