@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Hashable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -209,6 +209,8 @@ def _cutting(images: ImageBatch, items: list[_Item]) -> Iterator[_Cuts]:
             futures = {
                 row: pool.submit(cut, images.picture(row), chosen, size, interpolation) for row, chosen in boxes.items()
             }
+            if images.inputs.device.type == "cpu":  # beside the model they would take its cores away
+                wait(futures.values())
             yield _Cuts(boxes, futures)
         finally:
             pool.shutdown(cancel_futures=True)
