@@ -57,7 +57,7 @@ class GraphObservation(Observation):
             return None
         check_gradients_possible("this method")
         torch.set_grad_enabled(True)  # from here on; `observe` sets it back
-        # An output with a graph came from another layer or method that watches this forward: cut off, it would get zeros.
+        # An output with a graph came from another layer or method that watches this forward: cut off, that gets zeros.
         kept = at_least_float32(output if output.requires_grad else output.detach())
         kept = kept if kept.requires_grad else kept.clone().requires_grad_()
         self._outputs[index] = kept
