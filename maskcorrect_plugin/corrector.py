@@ -231,8 +231,8 @@ class ProbabilityCorrector(nn.Module):
         """Corrects a batch. The result of an image does not depend on the others in the batch.
 
         Args:
-            inputs: Tensor (N,C,H,W), normalised as the model expects, or a list of PIL images or of `Picture`, which views
-                of the original need.
+            inputs: Tensor (N,C,H,W), normalised as the model expects, or a list of PIL images or of `Picture`,
+                which views of the original need.
             labels: The truth, one class per image: only map sources that say so look at it.
             ids: A name for each image: only what draws at random looks at it, to make the same choice again.
             keep: What else to keep: ``"attributions"`` (N,K,H,W), ``"view_probs"`` (N,V,M) and ``"coarse_maps"``
