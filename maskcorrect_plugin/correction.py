@@ -231,7 +231,7 @@ class _Filling:
             self.counted,
         )
         for (index, maps, start), answers in zip(requests, asked.probs, strict=True):
-            self._add(index, start, answers, self._flat(index, maps, flat))
+            self._add(index, start, answers, self._flat(maps, flat))
         self.result.forwards[self.rows] += asked.forwards
         self.result.saved[self.rows] += asked.saved
         self.result.seconds[self.rows] += asked.seconds
@@ -247,7 +247,7 @@ class _Filling:
         return *same, id(self.corrector.guide), self.candidates.shape[1], self.recipe.candidate_weights
 
     @staticmethod
-    def _flat(index: int, maps: Tensor | None, flat: Tensor | None) -> Tensor | None:
+    def _flat(maps: Tensor | None, flat: Tensor | None) -> Tensor | None:
         if maps is None or flat is None:
             return None
         return flat if maps.shape[1] == flat.shape[1] and flat.shape[1] > 1 else functional.is_flat(maps)

@@ -17,7 +17,7 @@ from .pictures import Box, cut
 from .views import ImageBatch, Region, Shown, crop_and_resize
 
 THREADS = 8
-"""Processors that cut originals beside the model, at most."""
+"""Processors that cut originals, at most."""
 
 
 @dataclass
@@ -192,7 +192,7 @@ class _Cuts:
 
 @contextmanager
 def _cutting(images: ImageBatch, items: list[_Item]) -> Iterator[_Cuts]:
-    """Originals are cut beside the model: the passes of the first do not wait for the last."""
+    """Originals are cut in threads: beside a model on another device, before the passes of one on the CPU."""
     boxes: dict[int, list[Box]] = {}
     for item in items:
         if isinstance(item.key, Region) and item.key.original and item.key.box is not None:
